@@ -1,0 +1,35 @@
+# Two commands do all the set-up on a fresh machine (Linux, Python >= 3.11): `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-all check format clean
+.DELETE_ON_ERROR:
+
+$(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "relact needs Python 3.11 or newer; this is " + sys.version.split()[0] + ": make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.ready  ## generated videos: train, detect, draw, judge
+	$(BIN)/relact demo --out demo
+
+test: $(VENV)/.ready  ## everything that runs in minutes on a CPU
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-all: $(VENV)/.ready  ## also what is slow, or needs a GPU (skipped where there is none)
+	$(BIN)/python -m pytest -m '' -n 2 --dist worksteal
+
+check: $(VENV)/.ready  ## lint, format, types, imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.ready
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

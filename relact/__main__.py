@@ -1,0 +1,5 @@
+"""`python -m relact`, the same as `relact`."""
+
+from relact.cli import main
+
+main()

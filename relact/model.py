@@ -1,0 +1,142 @@
+"""ActionDetector: frames → maps → actors → relations → logits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+from relact.backbones.base import Backbone, BackboneConfig
+from relact.head import HeadConfig, RelationHead
+from relact.labels import LabelMap
+from relact.losses import scores
+from relact.nn.padding import cells
+from relact.nn.roi import RoIConfig, average_time, rois
+from relact.types import Actors, Memory, Relations, Scene
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What the model says of a batch."""
+
+    logits: Float[Tensor, "A K"]
+    relations: Relations
+    exclusive: tuple[int, ...]
+
+    @property
+    def scores(self) -> Float[Tensor, "A K"]:
+        """Probabilities: softmax over the actions that exclude each other, sigmoid on the rest."""
+        return scores(self.logits, self.exclusive)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipSpec:
+    """The window of frames that a model was made for."""
+
+    num_frames: int
+    frame_stride: int
+    short_side: int
+    """pixels"""
+    rate: float | None = 30.0
+    """ticks a second of the clock that `frame_stride` counts; None = the video's own frames (UCF101-24)"""
+
+
+class ActionDetector(nn.Module):
+    """A backbone, RoIAlign, a head and a classifier, with the actions that it knows and the clips that it wants."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        head: RelationHead,
+        roi: RoIConfig,
+        labels: LabelMap,
+        exclusive: Sequence[int],
+        clip: ClipSpec,
+        mean: Sequence[float],
+        std: Sequence[float],
+        dropout: float,
+        classifier_bias: bool,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.roi = roi
+        self.labels = labels
+        self.exclusive = tuple(exclusive)
+        self.clip = clip
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(head.out_dim, len(labels), bias=classifier_bias)
+        self.register_buffer("mean", torch.tensor(list(mean)).view(3, 1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(list(std)).view(3, 1, 1, 1), persistent=False)
+
+    @classmethod
+    def of(
+        cls,
+        backbone: BackboneConfig,
+        head: HeadConfig,
+        *,
+        roi: RoIConfig,
+        labels: LabelMap,
+        exclusive: Sequence[int],
+        short_side: int = 256,
+        rate: float | None = 30.0,
+    ) -> "ActionDetector":
+        """The model that these configs describe, with random weights."""
+        network = backbone.build()
+        return cls(
+            backbone=network,
+            head=head.build(network.channels),
+            roi=roi,
+            labels=labels,
+            exclusive=exclusive,
+            clip=ClipSpec(
+                num_frames=backbone.num_frames, frame_stride=backbone.frame_stride, short_side=short_side, rate=rate
+            ),
+            mean=backbone.mean,
+            std=backbone.std,
+            dropout=head.dropout,
+            classifier_bias=head.classifier_bias,
+        )
+
+    def forward(
+        self,
+        frames: Shaped[Tensor, "B 3 T H W"],
+        actors: Actors,
+        *,
+        valid: Int[Tensor, "B 2"] | None = None,
+        memory: Memory | None = None,
+    ) -> Output:
+        """Logits of every actor.
+
+        `frames` are 0..255 in uint8, or floats already normalised; `valid` is each clip's real (height, width) where
+        clips of unequal size were padded, on the host. Boxes of `actors` are pixels of the clip.
+        """
+        if len(actors.counts) != len(frames):
+            raise ValueError(f"{len(frames)} clips but boxes for {len(actors.counts)}: give Actors.of one tensor a clip")
+        if valid is None:
+            valid = torch.tensor([frames.shape[-2:]] * len(frames)).reshape(-1, 2)
+        scene = self.look(self.normalise(frames, valid), actors, valid=valid, memory=memory)
+        relations = self.head(scene)
+        logits = self.classifier(self.dropout(relations.features))
+        return Output(logits=logits, relations=relations, exclusive=self.exclusive)
+
+    def look(
+        self, frames: Float[Tensor, "B 3 T H W"], actors: Actors, *, valid: Int[Tensor, "B 2"], memory: Memory | None
+    ) -> Scene:
+        """Everything before the head."""
+        maps = self.backbone(frames, valid)
+        pooled = average_time(maps)
+        on_map = cells(valid, self.backbone.stride)
+        regions = rois(pooled, actors, frame=valid, valid=on_map, stride=self.backbone.stride, config=self.roi)
+        return Scene(maps=maps, pooled=pooled, valid=on_map, actors=actors, rois=regions, memory=memory)
+
+    def normalise(self, frames: Shaped[Tensor, "B 3 T H W"], valid: Int[Tensor, "B 2"]) -> Float[Tensor, "B 3 T H W"]:
+        """uint8 → (x / 255 - mean) / std; padding, if any, is zeroed by the backbone."""
+        if frames.dtype != torch.uint8:
+            return frames
+        return (frames.float() / 255 - self.mean) / self.std

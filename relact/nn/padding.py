@@ -1,0 +1,76 @@
+"""Which cells of a padded batch are real, at every stride of a network.
+
+Frames of unequal size share a batch by being padded with zeros on the right and at the bottom. A convolution that
+sees anything but zeros there lets one clip's result depend on its neighbours (and on bias and batch norm), so every
+layer that looks sideways gets its padding zeroed first. Letters: B clips, C channels, T frames, h w cells.
+"""
+
+import torch
+from torch import Tensor
+
+
+def cells(valid: Tensor, stride: int) -> Tensor:
+    """Real rows and columns [B, 2] of a map with this stride: the size in pixels divided, rounded up."""
+    return -(-valid // stride)
+
+
+def mask(real: Tensor, height: int, width: int) -> Tensor:
+    """True on the real cells: [B, 1, 1, height, width] from `real` = rows and columns [B, 2]."""
+    rows = torch.arange(height, device=real.device) < real[:, :1]
+    columns = torch.arange(width, device=real.device) < real[:, 1:]
+    return (rows[:, None, None, :, None]) & (columns[:, None, None, None, :])
+
+
+def extend_edges(x: Tensor, real: Tensor) -> Tensor:
+    """A copy whose padding repeats the last real row and column, which is what RoIAlign assumes beyond a map's edge.
+
+    x [B, C, T, h, w] or [B, C, h, w]; real [B, 2]. With it, RoIAlign over a padded map reads what it reads over the
+    clip's own map (for boxes inside the frame).
+    """
+    height, width = x.shape[-2:]
+    rows = torch.minimum(torch.arange(height), real[:, :1].cpu() - 1).to(x.device)
+    columns = torch.minimum(torch.arange(width), real[:, 1:].cpu() - 1).to(x.device)
+    lead = (-1,) + (1,) * (x.ndim - 3)
+    x = x.gather(-2, rows.view(*lead, height, 1).expand(x.shape))
+    return x.gather(-1, columns.view(*lead, 1, width).expand(x.shape))
+
+
+class Padding:
+    """The padding of one batch, asked for by stride; its masks are made once per stride, without a device sync."""
+
+    def __init__(self, valid: Tensor, height: int, width: int, device: torch.device) -> None:
+        self.valid = valid
+        self.height = height
+        self.width = width
+        self.device = device
+        self._padded: dict[int, Tensor] = {}
+
+    @classmethod
+    def of(cls, frames: Tensor, valid: Tensor | None) -> "Padding | None":
+        """The padding of frames [B, 3, T, H, W] with real sizes `valid` [B, 2] on the host; None if there is none."""
+        height, width = frames.shape[-2:]
+        if valid is None or all(size == [height, width] for size in valid.tolist()):
+            return None
+        return cls(valid.cpu(), height, width, frames.device)
+
+    def cells(self, stride: int) -> Tensor:
+        """Real rows and columns [B, 2] at a stride, on the host."""
+        return cells(self.valid, stride)
+
+    def padded(self, stride: int) -> Tensor:
+        """True on the padded cells [B, 1, 1, h, w] of a stride, on the frames' device."""
+        if stride not in self._padded:
+            height, width = -(-self.height // stride), -(-self.width // stride)
+            real = mask(self.cells(stride), height, width)
+            self._padded[stride] = real.logical_not_().to(self.device, non_blocking=True)
+        return self._padded[stride]
+
+
+def zero_padding(x: Tensor, padding: Padding | None, stride: int) -> Tensor:
+    """x [B, C, T, h, w] with zeros on its padding; x itself where nothing is padded."""
+    return x if padding is None else x.masked_fill(padding.padded(stride), 0)
+
+
+def zero_padding_(x: Tensor, padding: Padding | None, stride: int) -> Tensor:
+    """The same in place, for a map that nobody else holds and that autograd has not saved (a batch norm's output)."""
+    return x if padding is None else x.masked_fill_(padding.padded(stride), 0)

@@ -1,0 +1,87 @@
+"""RoIAlign over the time-averaged maps, with the switches in which the published code bases differ."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+from torchvision.ops import roi_align
+
+from relact.config import STRICT
+from relact.nn.padding import extend_edges
+from relact.types import Actors
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class RoIConfig:
+    """How boxes are read off the maps; the defaults are PySlowFast's."""
+
+    size: int = Field(default=7, ge=1)
+    """cells per side (MMAction2: 8)"""
+    sampling: int = Field(default=0, ge=0)
+    """samples per cell side; 0 = as many as the box covers cells"""
+    aligned: bool = True
+    """half-cell shift of Mask R-CNN's later code; False in ACAR-Net, PyTorchVideo and PySlowFast's Caffe2 models"""
+    grid: Literal["stride", "map"] = "stride"
+    """box → map: divided by the stride, or by the clip's own size over its map's (ACAR-Net; differs by up to 2 %)"""
+    expand: float = Field(default=1.0, gt=0)
+    """boxes grown about their centres, then cut to the frame (IGMN tests with 1.25)"""
+
+
+PYSLOWFAST = RoIConfig()
+PYTORCHVIDEO = RoIConfig(aligned=False)
+MMACTION2 = RoIConfig(size=8)
+ACAR = RoIConfig(aligned=False, grid="map")
+
+
+def average_time(maps: Mapping[str, Float[Tensor, "B _C _T h w"]]) -> Float[Tensor, "B C h w"]:
+    """Each pathway averaged over its frames, then concatenated: the same as averaging after RoIAlign, at 1/T of it."""
+    return torch.cat([pathway.float().mean(dim=2) for pathway in maps.values()], dim=1)
+
+
+def rois(
+    pooled: Float[Tensor, "B C h w"],
+    actors: Actors,
+    *,
+    frame: Int[Tensor, "B 2"],
+    valid: Int[Tensor, "B 2"],
+    stride: int,
+    config: RoIConfig,
+) -> Float[Tensor, "A C S S"]:
+    """RoI features of every actor, in fp32 (torchvision has no bf16 kernel on a CPU).
+
+    `frame` is each clip's real (height, width) in pixels and `valid` its map's real (rows, columns), both on the host.
+    Boxes are cut to the frame first: a detector may reach outside.
+    """
+    size = frame.to(actors.boxes, non_blocking=True).index_select(0, actors.clip).flip(1).repeat(1, 2)  # (w, h, w, h)
+    boxes = _grow(actors.boxes, config.expand).clamp(min=0).minimum(size)
+    if config.grid == "map":
+        cells = valid.to(actors.boxes, non_blocking=True).index_select(0, actors.clip).flip(1).repeat(1, 2)
+        boxes, scale = boxes * (cells / size), 1.0
+    else:
+        scale = 1.0 / stride
+    with torch.autocast(pooled.device.type, enabled=False):
+        return roi_align(
+            _edges_continued(pooled.float(), valid),
+            torch.cat([actors.clip.float()[:, None], boxes.float()], dim=1),
+            output_size=config.size,
+            spatial_scale=scale,
+            sampling_ratio=config.sampling or -1,
+            aligned=config.aligned,
+        )
+
+
+def _edges_continued(pooled: Float[Tensor, "B C h w"], valid: Int[Tensor, "B 2"]) -> Float[Tensor, "B C h w"]:
+    """Without it a box at the edge of a small clip would be blended with padding that its neighbours brought."""
+    full = bool((valid == torch.tensor(pooled.shape[-2:])).all())  # on the host: nothing waits
+    return pooled if full else extend_edges(pooled, valid)
+
+
+def _grow(boxes: Float[Tensor, "A 4"], factor: float) -> Float[Tensor, "A 4"]:
+    if factor == 1.0:
+        return boxes
+    centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2 * factor
+    return torch.cat([centre - half, centre + half], dim=1)

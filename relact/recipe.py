@@ -1,0 +1,173 @@
+"""The Recipe: everything that decides a run, to and from JSON, with all mistakes reported at once."""
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field, InstanceOf, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from relact import backbones, heads
+from relact.backbones.base import BackboneConfig
+from relact.config import STRICT
+from relact.data.ava import AvaData
+from relact.data.transforms import TransformConfig
+from relact.data.ucf24 import UCF24Data
+from relact.errors import InputError
+from relact.head import HeadConfig
+from relact.heads import linear
+from relact.labels import LabelMap
+from relact.losses import LossConfig
+from relact.model import ActionDetector
+from relact.nn.roi import RoIConfig
+from relact.train.loop import TrainConfig
+from relact.train.optim import OptimConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Recipe:
+    """One experiment. A recipe is a Python function that returns one; a variant is `dataclasses.replace(base(), …)`."""
+
+    name: str
+    data: Annotated[UCF24Data | AvaData, Field(discriminator="source")]
+    backbone: InstanceOf[BackboneConfig] = Field(default_factory=lambda: backbones.config("slowfast_r50_8x8"))
+    head: InstanceOf[HeadConfig] = Field(default_factory=linear.Config)
+    roi: RoIConfig = Field(default_factory=RoIConfig)
+    loss: LossConfig = Field(default_factory=LossConfig)
+    transform: TransformConfig = Field(default_factory=TransformConfig)
+    optim: OptimConfig = Field(default_factory=OptimConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+
+
+def build_model(recipe: Recipe, labels: LabelMap) -> ActionDetector:
+    """The recipe's model with random weights, one output per label."""
+    return ActionDetector.of(
+        recipe.backbone,
+        recipe.head,
+        roi=recipe.roi,
+        labels=labels,
+        exclusive=recipe.loss.exclusive(labels),
+        short_side=recipe.transform.short_side,
+        rate=recipe.data.rate,
+    )
+
+
+def to_dict(recipe: Recipe) -> dict[str, Any]:
+    """Plain values for JSON; the backbone and the head carry their names."""
+    plain = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
+    result = {key: _plain(value) for key, value in plain.items()}
+    result["backbone"] = backbones.to_dict(recipe.backbone)
+    result["head"] = {"name": heads.name_of(recipe.head), **result["head"]}
+    return json.loads(json.dumps(result, default=str))
+
+
+def _plain(value: object) -> Any:
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+
+
+def from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recipe:
+    """The inverse of `to_dict`. Raises InputError with every mistake, its path, and the nearest known name."""
+    values = dict(values)
+    problems: list[str] = []
+    values["backbone"] = _part("backbone", values.get("backbone", "slowfast_r50_8x8"), _backbone, problems)
+    values["head"] = _part("head", values.get("head", "linear"), _head, problems)
+    whole = {key: value for key, value in values.items() if value is not None or key not in ("backbone", "head")}
+    recipe = _part("", whole, TypeAdapter(Recipe).validate_python, problems)
+    if recipe is None or problems:
+        raise InputError(f"{source}: {len(problems)} mistake(s)\n  " + "\n  ".join(problems))
+    return recipe
+
+
+def _backbone(values: object) -> BackboneConfig:
+    if isinstance(values, BackboneConfig):
+        return values
+    if isinstance(values, str):
+        return backbones.config(values)
+    if not isinstance(values, Mapping):
+        raise InputError(f"expected a backbone's name or its settings, got {values!r}")
+    return backbones.from_dict(values)
+
+
+def _head(values: object) -> HeadConfig:
+    if isinstance(values, HeadConfig):
+        return values
+    if isinstance(values, str):
+        return heads.config(values)()
+    if not isinstance(values, Mapping):
+        raise InputError(f"expected a head's name or its settings, got {values!r}")
+    settings = dict(values)
+    found = heads.config(settings.pop("name", "linear"))
+    return TypeAdapter(found).validate_python(settings)
+
+
+def _part(where: str, values: Any, make: "Any", problems: list[str]) -> Any:
+    """What `make` makes of the values, or None and the problems noted."""
+    try:
+        return make(values)
+    except ValidationError as error:
+        problems += [_problem(where, dict(details)) for details in error.errors()]
+    except InputError as error:
+        problems.append(f"{where}: {error}")
+    return None
+
+
+def _problem(where: str, details: dict[str, Any]) -> str:
+    inner = [str(step) for step in details["loc"]]
+    path = ".".join([where, *inner] if where else inner)
+    if details["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        near = difflib.get_close_matches(path, list(_known_paths()), n=1, cutoff=0.5)
+        return f"{path}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
+    return f"{path}: {details['msg']}, got {details['input']!r}"
+
+
+def _known_paths() -> Iterator[str]:
+    parts: dict[str, Any] = {
+        "": Recipe, "data": UCF24Data, "data.": AvaData, "roi": RoIConfig, "loss": LossConfig,
+        "transform": TransformConfig, "optim": OptimConfig, "train": TrainConfig,
+    }  # fmt: skip
+    parts |= {"head": heads.config(name) for name in heads.available()}
+    parts |= {"backbone": type(backbones.config("slowfast_r50_8x8"))}
+    for prefix, part in parts.items():
+        for field in dataclasses.fields(part):
+            yield f"{prefix.rstrip('.')}.{field.name}".lstrip(".")
+
+
+def override(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
+    """`{"optim.lr": "0.02", "head": "mrsn"}` as the command line gives them; values are JSON where they parse."""
+    values = to_dict(recipe)
+    for path, text in settings.items():
+        *parents, last = path.split(".")
+        place = values
+        for step in parents:
+            place = place.setdefault(step, {})
+            if not isinstance(place, dict):
+                raise InputError(f"--set {path}: {step} is one value, not a group of settings")
+        place[last] = _value(text)
+        if path.endswith("data.source"):
+            values["data"] = {"source": text}
+    return from_dict(values, "--set")
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def read(path: Path) -> Recipe:
+    """A `recipe.json`."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; a run folder holds a recipe.json") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected an object of settings, got {type(values).__name__}")
+    return from_dict(values, str(path))

@@ -1,0 +1,24 @@
+"""The smallest recipe: the whole chain in a minute on a CPU."""
+
+from relact import backbones
+from relact.data.ava import AvaData
+from relact.data.transforms import TransformConfig
+from relact.heads import linear
+from relact.losses import LossConfig
+from relact.recipe import Recipe
+from relact.train.loop import TrainConfig
+from relact.train.optim import OptimConfig
+
+
+def debug() -> Recipe:
+    """A narrow SlowFast on generated videos (relact data toy); what `relact demo` trains."""
+    return Recipe(
+        name="debug",
+        data=AvaData(root="toy", cap=0),
+        backbone=backbones.config("slowfast_debug"),
+        head=linear.Config(dropout=0.0),
+        loss=LossConfig(kind="ava"),
+        transform=TransformConfig(short_side=128, flip=0.0),
+        optim=OptimConfig(kind="adamw", lr=2e-3, weight_decay=1e-4, warmup_epochs=1, clip_norm=5.0),
+        train=TrainConfig(epochs=30, batch_size=8, workers=0, precision="fp32"),
+    )

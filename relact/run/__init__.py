@@ -1,0 +1,21 @@
+"""What the command line calls, for Python users too."""
+
+from relact.run.detection import Result, detect, detect_files
+from relact.run.machine import doctor
+from relact.run.models import backbone_table, create_model, evaluate, load_model
+from relact.run.play import demo
+from relact.run.training import test, train
+
+__all__ = [
+    "Result",
+    "backbone_table",
+    "create_model",
+    "demo",
+    "detect",
+    "detect_files",
+    "doctor",
+    "evaluate",
+    "load_model",
+    "test",
+    "train",
+]

@@ -1,0 +1,95 @@
+"""Models by name and from run folders; predictions judged."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from relact import backbones, heads
+from relact.errors import InputError
+from relact.labels import Label, LabelMap
+from relact.losses import LossConfig
+from relact.metrics.ava import AvaReport
+from relact.metrics.ava import evaluate as evaluate_ava
+from relact.model import ActionDetector
+from relact.nn.roi import RoIConfig
+from relact.recipe import build_model, read
+from relact.train.checkpoint import load_weights
+
+
+def create_model(
+    head: str = "linear",
+    *,
+    backbone: str = "slowfast_r50_8x8",
+    num_classes: int | None = None,
+    labels: LabelMap | str | None = None,
+    roi: RoIConfig | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> ActionDetector:
+    """A model with random weights: `create_model("linear", backbone="slowfast_r50_8x8", num_classes=60)`.
+
+    `settings` are fields of the head's Config. Without `labels`, 60 and 80 classes are AVA's, 24 UCF101-24's.
+    """
+    known = LabelMap.load(labels) if labels is not None else _labels_for(60 if num_classes is None else num_classes)
+    if num_classes is not None and num_classes != len(known):
+        raise InputError(f"num_classes={num_classes}, but the label map has {len(known)} actions; give one of the two")
+    return ActionDetector.of(
+        backbones.config(backbone),
+        heads.config(head)(**(settings or {})),
+        roi=roi or RoIConfig(),
+        labels=known,
+        exclusive=LossConfig().exclusive(known),
+    )
+
+
+def _labels_for(num_classes: int) -> LabelMap:
+    shipped = {60: "ava60", 80: "ava", 24: "ucf24"}
+    if num_classes in shipped:
+        return LabelMap.load(shipped[num_classes])
+    if num_classes < 1:
+        raise InputError(f"num_classes={num_classes}: expected at least 1")
+    return LabelMap(Label(id=k, name=f"action {k}") for k in range(1, num_classes + 1))
+
+
+def load_model(run: str | Path, *, device: torch.device | str = "cpu") -> ActionDetector:
+    """A trained model from its run folder (`model.safetensors`, `recipe.json`, `labels.csv`), ready to detect."""
+    folder = Path(run)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such run folder; it is what `relact train --out` wrote")
+    model = build_model(read(folder / "recipe.json"), LabelMap.load(folder / "labels.csv"))
+    load_weights(folder, model)
+    return model.to(device).eval()
+
+
+def evaluate(
+    protocol: str = "ava",
+    *,
+    predictions: str | Path,
+    groundtruth: str | Path,
+    labels: LabelMap | str | Path = "ava60",
+    exclude: str | Path | None = None,
+    cap: int = 50,
+) -> AvaReport:
+    """Judge a predictions file by a protocol (`ava`: frame-mAP at IoU 0.5, equal to the official evaluator)."""
+    if protocol != "ava":
+        raise InputError(f"no protocol named {protocol!r}: there is ava")
+    return evaluate_ava(predictions=predictions, groundtruth=groundtruth, labels=labels, exclude=exclude, cap=cap)
+
+
+def backbone_table() -> list[dict[str, Any]]:
+    """Every backbone preset: name, window, channels of its maps, parameters (counted on empty tensors)."""
+    rows = []
+    for name in backbones.available():
+        config = backbones.config(name)
+        with torch.device("meta"):
+            network = config.build()
+        rows.append(
+            {
+                "name": name,
+                "window": f"{config.num_frames}x{config.frame_stride}",
+                "maps": ", ".join(f"{pathway} {channels}" for pathway, channels in network.channels.items()),
+                "parameters": sum(p.numel() for p in network.parameters()),
+            }
+        )
+    return rows

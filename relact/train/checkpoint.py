@@ -1,0 +1,73 @@
+"""A trained model on disk: `model.safetensors` + `recipe.json` + `labels.csv`, and the state to go on from."""
+
+import csv
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from relact.errors import InputError
+from relact.interop.files import atomic_path
+from relact.labels import LabelMap
+
+WEIGHTS, RECIPE, LABELS, STATE = "model.safetensors", "recipe.json", "labels.csv", "state.pt"
+
+
+def save_model(folder: Path, model: nn.Module, recipe: dict[str, Any], labels: LabelMap) -> None:
+    """All that is needed to use the model elsewhere."""
+    with atomic_path(folder / RECIPE) as temporary:
+        temporary.write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
+    with atomic_path(folder / LABELS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["id", "name", "group", "evaluated"])
+        rows.writerows([label.id, label.name, label.group, int(label.evaluated)] for label in labels)
+    tensors = {name: value.detach().contiguous().cpu() for name, value in model.state_dict().items()}
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt", "producer": "relact"})
+
+
+def load_weights(folder: Path, model: nn.Module) -> None:
+    """Weights of a run into its model; InputError where they do not fit it."""
+    path = folder / WEIGHTS
+    try:
+        model.load_state_dict(load_file(path))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no weights there; a run folder holds {WEIGHTS}, {RECIPE} and {LABELS}") from None
+    except (SafetensorError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[:4]
+        raise InputError(f"{path}: these weights do not fit the model of {RECIPE}: {' '.join(first)}") from None
+
+
+def save_state(folder: Path, *, epoch: int, optimiser: torch.optim.Optimizer) -> None:
+    """What a stopped run needs besides the weights to go on exactly: step counters and random states."""
+    state = {
+        "epoch": epoch,
+        "optimiser": optimiser.state_dict(),
+        "torch_random": torch.get_rng_state(),
+        "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+    with atomic_path(folder / STATE) as temporary:
+        torch.save(state, temporary)
+
+
+def load_state(folder: Path, optimiser: torch.optim.Optimizer) -> int:
+    """Restores the optimiser and the random states; returns the number of epochs done."""
+    state = torch.load(folder / STATE, weights_only=True, map_location="cpu")
+    optimiser.load_state_dict(state["optimiser"])
+    torch.set_rng_state(state["torch_random"])
+    if torch.cuda.is_available() and state["cuda_random"]:
+        torch.cuda.set_rng_state_all(state["cuda_random"])
+    return int(state["epoch"])
+
+
+def seed_everything(seed: int) -> None:
+    """Every source of randomness that training draws from."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries that we call may draw from it

@@ -1,0 +1,58 @@
+"""What training tells: one JSON line a step in a file, one progress line on the screen."""
+
+import json
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class TrainLog:
+    """Appends to `log.jsonl` and draws progress; use as a context manager."""
+
+    def __init__(self, path: Path, total_steps: int, *, done: int = 0, quiet: bool = False) -> None:
+        self._path = path
+        self._progress = Progress(
+            TextColumn("train"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total} steps  {task.description}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=quiet,
+        )
+        self._total = total_steps
+        self._done = done
+        self._task: TaskID | None = None
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> "TrainLog":
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("a", encoding="utf-8")
+        self._progress.start()
+        self._task = self._progress.add_task("", total=self._total, completed=self._done)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+        if self._file is not None:
+            self._file.close()
+
+    def step(self, **values: float | int) -> None:
+        """One optimisation step: written, and shown."""
+        assert self._file is not None
+        assert self._task is not None
+        self._write(values)
+        shown = f"epoch {values['epoch']:.1f}  loss {values['loss']:.4f}  lr {values['lr']:.2g}"
+        self._progress.update(self._task, advance=1, description=shown)
+
+    def note(self, **values: object) -> None:
+        """Anything else worth keeping, such as a validation result."""
+        self._write(values)
+
+    def _write(self, values: object) -> None:
+        assert self._file is not None
+        self._file.write(json.dumps(values) + "\n")
+        self._file.flush()

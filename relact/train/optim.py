@@ -1,0 +1,54 @@
+"""Optimiser and learning rate."""
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import nn
+
+from relact.config import STRICT
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class OptimConfig:
+    """Defaults are ACAR-Net's (spec: SGD with Nesterov momentum, weight decay 1e-7 on everything)."""
+
+    kind: Literal["sgd", "adamw"] = "sgd"
+    lr: float = Field(default=0.01, gt=0)
+    """peak"""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=1e-7, ge=0)
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    milestones: tuple[float, ...] = ()
+    """step: epochs, fractions allowed, at which the rate falls to a tenth"""
+    warmup_epochs: float = Field(default=0.0, ge=0)
+    """the rate climbs linearly from a tenth"""
+    clip_norm: float | None = Field(default=None, gt=0)
+
+
+def optimiser(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
+    """Over every parameter that wants a gradient."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if config.kind == "adamw":
+        return torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
+    return torch.optim.SGD(
+        parameters,
+        lr=config.lr,
+        momentum=config.momentum,
+        nesterov=config.momentum > 0,
+        weight_decay=config.weight_decay,
+    )
+
+
+def rate(config: OptimConfig, epoch: float, epochs: int) -> float:
+    """Learning rate at a moment of training, in epochs (2.5 = half way through the third)."""
+    if epoch < config.warmup_epochs:
+        return config.lr * (0.1 + 0.9 * epoch / config.warmup_epochs)
+    if config.schedule == "cosine":
+        done = (epoch - config.warmup_epochs) / max(epochs - config.warmup_epochs, 1e-9)
+        return config.lr * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    if config.schedule == "step":
+        return config.lr * 0.1 ** sum(epoch >= milestone for milestone in config.milestones)
+    return config.lr

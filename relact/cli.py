@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -28,6 +28,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Data sets: generate.")
 app.add_typer(weights_app, name="weights")
 app.add_typer(data_app, name="data")
 
+Units = Literal["unit", "pixel"]
 screen, errors = Console(), Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 _debug = False
 
@@ -71,25 +72,39 @@ def demo(
     """
     from relact.run import demo as run_demo
 
-    run_demo(out, epochs=epochs, say=_say)
+    run_demo(_recipe("debug", []), out, epochs=epochs, say=_say)
 
 
 @app.command()
 def detect(
     videos: Annotated[list[str], typer.Argument(help="Video files.")],
     weights: Annotated[Path, typer.Option("--weights", "-w", help="A run folder of `relact train`.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder; one subfolder a video. Default: VIDEO.relact beside it.")] = None,
-    boxes: Annotated[Path | None, typer.Option(help="Person boxes from a file instead of a detector: AVA csv or pickle, MOT, JSON, csv, UCF101-24.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder; one subfolder a video. Default: VIDEO.relact beside it."),
+    ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            help="Person boxes from a file instead of a detector: AVA csv or pickle, MOT, JSON, csv, UCF101-24."
+        ),
+    ] = None,
     box_format: Annotated[str | None, typer.Option(help="Format of --boxes where its name does not tell.")] = None,
-    box_units: Annotated[str | None, typer.Option(help="unit or pixel, where the format of --boxes leaves it open.")] = None,
+    box_units: Annotated[
+        Units | None, typer.Option(help="unit or pixel, where the format of --boxes leaves it open.")
+    ] = None,
     detector: Annotated[str, typer.Option(help="auto, a torchvision detector's name, or file.py:function.")] = "auto",
     every: Annotated[float, typer.Option(help="Seconds between keyframes.", min=0.04)] = 1.0,
     detect_hz: Annotated[float, typer.Option(help="Person detections a second.", min=0.1)] = 5.0,
     box_threshold: Annotated[float, typer.Option(help="Least score of a person box.", min=0, max=1)] = 0.5,
     threshold: Annotated[float, typer.Option(help="Least score of an action in actions.*", min=0, max=1)] = 0.05,
-    table: Annotated[list[str] | None, typer.Option("--format", help="csv, json, parquet; may be given several times.")] = None,
+    table: Annotated[
+        list[str] | None, typer.Option("--format", help="csv, json, parquet; may be given several times.")
+    ] = None,
     draw: Annotated[bool, typer.Option(help="Write annotated.mp4.")] = True,
-    short_side: Annotated[int | None, typer.Option(help="Pixels; default: what the model was trained at.", min=16)] = None,
+    short_side: Annotated[
+        int | None, typer.Option(help="Pixels; default: what the model was trained at.", min=16)
+    ] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     batch: Annotated[int | None, typer.Option(help="Keyframes at a time.", min=1)] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …")] = None,
@@ -166,8 +181,10 @@ def evaluate(
     labels: Annotated[str, typer.Option(help="pbtxt or csv of the evaluated actions, or ava60, ava, ucf24.")] = "ava60",
     exclude: Annotated[Path | None, typer.Option(help="csv of excluded timestamps: video,second")] = None,
     cap: Annotated[int, typer.Option(help="Best (box, action) rows that count a keyframe; 0 = all.", min=0)] = 50,
-    box_units: Annotated[str, typer.Option(help="unit (0..1) or pixel, of both files.")] = "unit",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write mAP, ap_by_class, ap_by_group to this file.")] = None,
+    box_units: Annotated[Units, typer.Option(help="unit (0..1) or pixel, of both files.")] = "unit",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write mAP, ap_by_class, ap_by_group to this file.")
+    ] = None,
 ) -> None:
     """Judge predictions by the official protocol.
 
@@ -178,7 +195,12 @@ def evaluate(
     if protocol != "ava":
         raise InputError(f"no protocol named {protocol!r}: there is ava (frame-mAP at IoU 0.5)")
     report = evaluate_ava(
-        predictions=predictions, groundtruth=groundtruth, labels=labels, exclude=exclude, cap=cap, box_units=box_units
+        predictions=predictions,
+        groundtruth=groundtruth,
+        labels=labels,
+        exclude=exclude,
+        cap=cap,
+        box_units=box_units,
     )
     if json_file is not None:
         _write_json(json_file, report)
@@ -215,7 +237,9 @@ def heads() -> None:
     """The relation heads, by name."""
     from relact import heads as found
 
-    rows = [(name, (sys.modules[found.config(name).__module__].__doc__ or "").splitlines()[0]) for name in found.available()]
+    rows = [
+        (name, (sys.modules[found.config(name).__module__].__doc__ or "").splitlines()[0]) for name in found.available()
+    ]
     _print_rows("head", "what it is", rows)
 
 
@@ -275,7 +299,10 @@ def weights_fetch(name: Annotated[str, typer.Argument(help="As `relact weights l
 def weights_convert(
     checkpoint: Annotated[Path, typer.Argument(help="A published checkpoint: .pyth, .pkl, .pth, .safetensors")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
-    layout: Annotated[str | None, typer.Option(help="pyslowfast, pyslowfast_caffe2, pytorchvideo, mmaction2, acar; default: found out.")] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(help="pyslowfast, pyslowfast_caffe2, pytorchvideo, mmaction2, acar; default: found out."),
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="Check against this backbone (relact backbones).")] = None,
 ) -> None:
     """Rewrite a published checkpoint in relact's names.
@@ -327,13 +354,13 @@ def _write_json(path: Path, report: Any) -> None:
     from relact.interop.files import atomic_path
 
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(report.to_json(), encoding="utf-8")
 
 
 def _show_report(report: Any) -> None:
     table = Table("id", "action", "AP")
-    for identity, name, ap in report.table():
-        table.add_row(str(identity), name, "no truth" if ap is None else f"{ap:.4f}")
+    for action in report.classes:
+        table.add_row(str(action.id), action.name, "no truth" if action.ap is None else f"{action.ap:.4f}")
     screen.print(table)
     for group, ap in report.ap_by_group.items():
         screen.print(f"{group:>8}  {'no truth' if ap is None else f'{ap:.4f}'}", highlight=False)

@@ -78,7 +78,7 @@ class LabelMap(Sequence[Label]):
 
     @classmethod
     def load(cls, source: "str | Path | LabelMap") -> "LabelMap":
-        """A shipped map by name (`ava`, `ava60`, `ucf24`) or a file: AVA's pbtxt, or a csv `id,name[,group[,evaluated]]`.
+        """A shipped map by name (`ava`, `ava60`, `ucf24`), or a file: pbtxt, or csv `id,name[,group[,evaluated]]`.
 
         Raises InputError for a file that is none of these, naming the line.
         """
@@ -106,9 +106,18 @@ def _parse_csv(lines: list[str], path: Path) -> list[Label]:
         if not row or (number == 1 and not row[0].strip().isdigit()):
             continue  # a blank line, or the header
         if len(row) < 2 or not row[0].strip().isdigit() or int(row[0]) < 1:
-            raise InputError(f"{at(path, number)}: expected id,name[,group[,evaluated]] with an id from 1, got {','.join(row)!r}")
+            raise InputError(
+                f"{at(path, number)}: expected id,name[,group[,evaluated]] with an id from 1, got {','.join(row)!r}"
+            )
         group = row[2].strip() if len(row) > 2 and row[2].strip() else "action"
-        labels.append(Label(id=int(row[0]), name=row[1].strip(), group=group, evaluated=len(row) < 4 or row[3].strip() != "0"))
+        labels.append(
+            Label(
+                id=int(row[0]),
+                name=row[1].strip(),
+                group=group,
+                evaluated=len(row) < 4 or row[3].strip() != "0",
+            )
+        )
     if not labels:
         raise InputError(f"{path}: no labels in it; expected lines id,name or an AVA pbtxt")
     return labels
@@ -127,9 +136,17 @@ def _parse_pbtxt(text: str, path: Path) -> list[Label]:
         identity = fields.get("label_id", fields.get("id", ""))
         if not identity.isdigit() or int(identity) < 1 or "name" not in fields:
             line = text.count("\n", 0, block.start()) + 1
-            raise InputError(f"{at(path, line)}: expected a name and an id from 1 in this block, got {fields or 'nothing readable'}")
+            raise InputError(
+                f"{at(path, line)}: expected a name and an id from 1 in this block, got {fields or 'nothing readable'}"
+            )
         known = _GROUPS.get(fields.get("label_type", ""))
-        labels.append(Label(id=int(identity), name=fields["name"], group=known or _ava_group(int(identity), fields["name"])))
+        labels.append(
+            Label(
+                id=int(identity),
+                name=fields["name"],
+                group=known or _ava_group(int(identity), fields["name"]),
+            )
+        )
     if not labels:
         raise InputError(f"{path}: no label or item block in it; expected AVA's pbtxt")
     return labels

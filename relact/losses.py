@@ -48,7 +48,11 @@ def scores(logits: Float[Tensor, "A K"], exclusive: Sequence[int]) -> Float[Tens
 
 
 def action_loss(
-    logits: Float[Tensor, "A K"], targets: Float[Tensor, "A K"], *, exclusive: Sequence[int], config: LossConfig
+    logits: Float[Tensor, "A K"],
+    targets: Float[Tensor, "A K"],
+    *,
+    exclusive: Sequence[int],
+    config: LossConfig,
 ) -> Float[Tensor, ""]:
     """Mean over actors (and actions) in fp32; exactly 0, with a gradient, for a batch without actors."""
     logits = logits.float()

@@ -95,7 +95,10 @@ class ActionDetector(nn.Module):
             labels=labels,
             exclusive=exclusive,
             clip=ClipSpec(
-                num_frames=backbone.num_frames, frame_stride=backbone.frame_stride, short_side=short_side, rate=rate
+                num_frames=backbone.num_frames,
+                frame_stride=backbone.frame_stride,
+                short_side=short_side,
+                rate=rate,
             ),
             mean=backbone.mean,
             std=backbone.std,
@@ -117,7 +120,9 @@ class ActionDetector(nn.Module):
         clips of unequal size were padded, on the host. Boxes of `actors` are pixels of the clip.
         """
         if len(actors.counts) != len(frames):
-            raise ValueError(f"{len(frames)} clips but boxes for {len(actors.counts)}: give Actors.of one tensor a clip")
+            raise ValueError(
+                f"{len(frames)} clips but boxes for {len(actors.counts)}: give Actors.of one tensor a clip"
+            )
         if valid is None:
             valid = torch.tensor([frames.shape[-2:]] * len(frames)).reshape(-1, 2)
         scene = self.look(self.normalise(frames, valid), actors, valid=valid, memory=memory)
@@ -126,7 +131,12 @@ class ActionDetector(nn.Module):
         return Output(logits=logits, relations=relations, exclusive=self.exclusive)
 
     def look(
-        self, frames: Float[Tensor, "B 3 T H W"], actors: Actors, *, valid: Int[Tensor, "B 2"], memory: Memory | None
+        self,
+        frames: Float[Tensor, "B 3 T H W"],
+        actors: Actors,
+        *,
+        valid: Int[Tensor, "B 2"],
+        memory: Memory | None,
     ) -> Scene:
         """Everything before the head."""
         maps = self.backbone(frames, valid)

@@ -1,4 +1,4 @@
-"""Operators over ragged rows: segments are runs of rows that share a clip (`Actors.clip`); empty segments are normal."""
+"""Operators over ragged rows: segments are rows that share a clip (`Actors.clip`); empty ones are normal."""
 
 import torch
 from jaxtyping import Float, Int

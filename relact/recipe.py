@@ -126,15 +126,15 @@ def _problem(where: str, details: dict[str, Any]) -> str:
 
 
 def _known_paths() -> Iterator[str]:
-    parts: dict[str, Any] = {
-        "": Recipe, "data": UCF24Data, "data.": AvaData, "roi": RoIConfig, "loss": LossConfig,
-        "transform": TransformConfig, "optim": OptimConfig, "train": TrainConfig,
-    }  # fmt: skip
-    parts |= {"head": heads.config(name) for name in heads.available()}
-    parts |= {"backbone": type(backbones.config("slowfast_r50_8x8"))}
-    for prefix, part in parts.items():
-        for field in dataclasses.fields(part):
-            yield f"{prefix.rstrip('.')}.{field.name}".lstrip(".")
+    """Every `a.b` that some recipe may set."""
+    parts: list[tuple[str, Any]] = [
+        ("", Recipe), ("data.", UCF24Data), ("data.", AvaData), ("roi.", RoIConfig), ("loss.", LossConfig),
+        ("transform.", TransformConfig), ("optim.", OptimConfig), ("train.", TrainConfig),
+        *(("head.", heads.config(name)) for name in heads.available()),
+        *(("backbone.", family) for family in backbones.FAMILIES.values()),
+    ]  # fmt: skip
+    for prefix, part in parts:
+        yield from (f"{prefix}{field.name}" for field in dataclasses.fields(part))
 
 
 def override(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:

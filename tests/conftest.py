@@ -8,7 +8,15 @@ import torch
 from jaxtyping import install_import_hook
 
 hook = install_import_hook(
-    ["relact.types", "relact.ragged", "relact.nn", "relact.head", "relact.heads", "relact.losses", "relact.model"],
+    [
+        "relact.types",
+        "relact.ragged",
+        "relact.nn",
+        "relact.head",
+        "relact.heads",
+        "relact.losses",
+        "relact.model",
+    ],
     "beartype.beartype",
 )
 hook.__enter__()

@@ -12,7 +12,17 @@ from relact.backbones.slowonly import SlowOnlyConfig
 from relact.backbones.torchvision_nets import TorchvisionConfig
 from relact.errors import InputError
 
-__all__ = ["FAMILIES", "PRESETS", "Backbone", "BackboneConfig", "available", "config", "family", "from_dict", "to_dict"]
+__all__ = [
+    "FAMILIES",
+    "PRESETS",
+    "Backbone",
+    "BackboneConfig",
+    "available",
+    "config",
+    "family",
+    "from_dict",
+    "to_dict",
+]
 
 FAMILIES: dict[str, type[BackboneConfig]] = {
     "slowfast": SlowFastConfig,

@@ -22,11 +22,11 @@ class Backbone(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def forward(self, frames: Tensor, valid: Tensor | None = None) -> dict[str, Tensor]:
-        """Maps {name: [B, C, T', h, w]} of frames [B, 3, T, H, W], normalised and zero on their padding.
+        """Maps {name: [B, C, T', h, w]} of normalised frames [B, 3, T, H, W].
 
-        valid: [B, 2] int64 on the host, each clip's unpadded height and width; None where nothing is padded. Real
-        cells never depend on the padding or on other clips (batch norms in training mode excepted); what padded
-        cells hold is unspecified.
+        valid: [B, 2] int64 on the host, each clip's unpadded height and width; None where nothing is padded.
+        Real cells never depend on the padding, whatever it holds, or on other clips (batch norms in training
+        mode excepted); what padded cells hold is unspecified.
         """
 
     def __call__(self, frames: Tensor, valid: Tensor | None = None) -> dict[str, Tensor]:

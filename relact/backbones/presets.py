@@ -62,9 +62,7 @@ PRESETS: dict[str, BackboneConfig] = {
     "slowfast_r101_nl_8x8": _r101_nl,
     "slowfast_r101_nl_16x8": replace(_r101_nl, num_frames=64),
     "slowfast_r50_8x8_acar": _r50,
-    "slowfast_r101_8x8_acar": replace(
-        _r101, fusion_norm=False, slow_index="stride", mean=_ACAR_MEAN, std=_ACAR_STD
-    ),
+    "slowfast_r101_8x8_acar": replace(_r101, fusion_norm=False, slow_index="stride", mean=_ACAR_MEAN, std=_ACAR_STD),
     "slowfast_r50_4x16_mm": replace(_mm, alpha=8, fusion_kernel=5),
     "slowfast_r50_8x8_mm": _mm,
     "slowfast_r101_8x8_mm": replace(_mm, depths=_R101),

@@ -5,14 +5,18 @@ folding goes by. Nothing here changes the number of frames.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from relact.backbones.base import BackboneConfig
 from relact.backbones.nonlocal_block import NonLocal
+from relact.config import STRICT
 from relact.nn.padding import Padding, zero_padding_
 
 Kernel = tuple[int, int, int]
+Four = tuple[int, int, int, int]
 
 
 class NonLocalForm(NamedTuple):
@@ -148,9 +152,9 @@ class Pathway(nn.Module):
         width: int,
         *,
         stem_kernel: int,
-        stage_kernels: tuple[int, int, int, int],
-        depths: tuple[int, int, int, int],
-        extra: tuple[int, int, int, int],
+        stage_kernels: Four,
+        depths: Four,
+        extra: Four,
         s4_temporal_blocks: int,
         s5_stride: int,
         s5_dilation: int,
@@ -197,3 +201,23 @@ NONLOCAL_FORMS = {
     "embedded_gaussian": NonLocalForm(softmax=True, pool=(1, 2, 2), pool_last=True, out_bias=False),
 }
 """PySlowFast's and MMAction2's published forms, whose weights do not fit each other."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ResNetConfig(BackboneConfig):
+    """The switches that SlowOnly and SlowFast share; the defaults are PySlowFast's R50 for detection."""
+
+    width: int = 64
+    """channels of the (slow) stem; its last map has 32 times as many"""
+    depths: Four = (3, 4, 6, 3)
+    """blocks of s2 … s5; R101 has 23 in s4"""
+    s4_temporal_blocks: int | None = None
+    """so many first blocks of s4 look over time, in both pathways; None: all"""
+    s5_stride: Literal[1, 2] = 1
+    """1 for detection (a map cell is 16 px), 2 for classification (32 px)"""
+    s5_dilation: Literal[1, 2] = 2
+    """2: PySlowFast, PyTorchVideo, ACAR-Net; 1: MMAction2, and all of them for classification"""
+    nonlocal_form: Literal["dot_product", "embedded_gaussian"] = "dot_product"
+    """PySlowFast's or MMAction2's non-local block, in the slow pathway"""
+    nonlocal_after: tuple[tuple[int, ...], ...] = ((), (), (), ())
+    """per stage s2 … s5, the blocks that a non-local block follows"""

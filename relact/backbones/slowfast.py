@@ -11,16 +11,15 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from relact.backbones.base import Backbone
-from relact.backbones.resnet3d import NONLOCAL_FORMS, NonLocalForm, Pathway, initialise
-from relact.backbones.slowonly import Four, SlowOnlyConfig
+from relact.backbones.resnet3d import NONLOCAL_FORMS, Four, NonLocalForm, Pathway, ResNetConfig, initialise
 from relact.config import STRICT
-from relact.nn.padding import Padding
+from relact.nn.padding import Padding, zero_padding
 
 SlowIndex = Literal["linspace", "stride"]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class SlowFastConfig(SlowOnlyConfig):
+class SlowFastConfig(ResNetConfig):
     """Switches of the published SlowFast nets; the defaults are R50 8x8 (32 frames of which the slow path sees 8)."""
 
     num_frames: int = 32
@@ -129,6 +128,7 @@ class SlowFast(Backbone):
 
     def forward(self, frames: Tensor, valid: Tensor | None = None) -> dict[str, Tensor]:
         padding = Padding.of(frames, valid)
+        frames = zero_padding(frames, padding, 1)
         slow = self.slow.s1(self.slow_frames(frames), padding)
         fast = self.fast.s1(frames, padding)
         slow, fast = self.slow.s2(self.fuse["s1"](slow, fast), padding), self.fast.s2(fast, padding)

@@ -1,38 +1,20 @@
 """SlowOnly: the slow pathway of SlowFast alone (Feichtenhofer et al., ICCV 2019), in its detection form."""
 
-from typing import Literal
-
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from relact.backbones.base import Backbone, BackboneConfig
-from relact.backbones.resnet3d import NONLOCAL_FORMS, NonLocalForm, Pathway, initialise
+from relact.backbones.base import Backbone
+from relact.backbones.resnet3d import NONLOCAL_FORMS, Four, NonLocalForm, Pathway, ResNetConfig, initialise
 from relact.config import STRICT
-from relact.nn.padding import Padding
-
-Four = tuple[int, int, int, int]
+from relact.nn.padding import Padding, zero_padding
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class SlowOnlyConfig(BackboneConfig):
+class SlowOnlyConfig(ResNetConfig):
     """Switches of the published SlowOnly nets; the defaults are R50 4x16 for detection."""
 
     num_frames: int = 4
     frame_stride: int = 16
-    width: int = 64
-    """channels of the stem; the map has 32 times as many"""
-    depths: Four = (3, 4, 6, 3)
-    """blocks of s2 … s5; R101 has 23 in s4"""
-    s4_temporal_blocks: int | None = None
-    """so many first blocks of s4 look over time; None: all"""
-    s5_stride: Literal[1, 2] = 1
-    """1 for detection (a map cell is 16 px), 2 for classification (32 px)"""
-    s5_dilation: Literal[1, 2] = 2
-    """2: PySlowFast, PyTorchVideo, ACAR-Net; 1: MMAction2"""
-    nonlocal_form: Literal["dot_product", "embedded_gaussian"] = "dot_product"
-    """PySlowFast's or MMAction2's non-local block"""
-    nonlocal_after: tuple[tuple[int, ...], ...] = ((), (), (), ())
-    """per stage s2 … s5, the blocks that a non-local block follows"""
 
     def build(self) -> "SlowOnly":
         return SlowOnly(
@@ -79,6 +61,7 @@ class SlowOnly(Backbone):
 
     def forward(self, frames: Tensor, valid: Tensor | None = None) -> dict[str, Tensor]:
         padding = Padding.of(frames, valid)
+        frames = zero_padding(frames, padding, 1)
         x = self.slow.s1(frames, padding)
         for stage in (self.slow.s2, self.slow.s3, self.slow.s4, self.slow.s5):
             x = stage(x, padding)

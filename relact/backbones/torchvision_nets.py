@@ -25,7 +25,6 @@ from relact.config import STRICT
 from relact.nn.padding import cells
 
 Arch = Literal["mvit_v2_s", "swin3d_t", "swin3d_s", "swin3d_b", "r3d_18"]
-Net = MViT | SwinTransformer3d | VideoResNet
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -49,15 +48,12 @@ class TorchvisionConfig(BackboneConfig):
 class TorchvisionBackbone(Backbone):
     """One map: main [B, channels, T', h, w]; T' is T / 2 for MViT and Swin3D, T / 8 for R3D-18."""
 
-    def __init__(self, net: Net, *, channels: int, stride: int) -> None:
+    def __init__(self, net: nn.Module, *, channels: int, stride: int) -> None:
         super().__init__()
         self.channels = {"main": channels}
         self.stride = stride
         self.net = net
-        if isinstance(net, VideoResNet):
-            net.fc = nn.Identity()
-        else:
-            net.head = nn.Identity()
+        net.add_module("fc" if isinstance(net, VideoResNet) else "head", nn.Identity())
 
     def forward(self, frames: Tensor, valid: Tensor | None = None) -> dict[str, Tensor]:
         height, width = frames.shape[-2:]
@@ -82,12 +78,17 @@ class TorchvisionBackbone(Backbone):
         if isinstance(self.net, MViT):
             return _mvit_map(self.net, frames)
         if isinstance(self.net, SwinTransformer3d):
-            tokens = self.net.norm(self.net.features(self.net.pos_drop(self.net.patch_embed(frames))))
-            return tokens.permute(0, 4, 1, 2, 3)
-        x = self.net.stem(frames)
-        for layer in (self.net.layer1, self.net.layer2, self.net.layer3, self.net.layer4):
-            x = layer(x)
-        return x
+            return _swin_map(self.net, frames)
+        return _resnet_map(self.net, frames)
+
+
+def _swin_map(net: SwinTransformer3d, frames: Tensor) -> Tensor:
+    tokens = net.norm(net.features(net.pos_drop(net.patch_embed(frames))))
+    return tokens.permute(0, 4, 1, 2, 3)
+
+
+def _resnet_map(net: VideoResNet, frames: Tensor) -> Tensor:
+    return net.layer4(net.layer3(net.layer2(net.layer1(net.stem(frames)))))
 
 
 def _mvit_map(net: MViT, frames: Tensor) -> Tensor:

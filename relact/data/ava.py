@@ -62,11 +62,21 @@ class AvaData:
             boxes, hot, person = people_of_keyframe(table.boxes[rows], columns[rows], table.person[rows], len(labels))
             yield self._sample(table.videos[table.video[rows[0]]], table.time[rows[0]], files, boxes, hot, person)
         for video, micro in zip(table.empty.video, table.empty.microseconds, strict=True):
-            nobody = np.zeros((0, 4), np.float32), np.zeros((0, len(labels)), np.float32), np.zeros(0, np.int64)
+            nobody = (
+                np.zeros((0, 4), np.float32),
+                np.zeros((0, len(labels)), np.float32),
+                np.zeros(0, np.int64),
+            )
             yield self._sample(table.videos[video], micro / 1e6, files, *nobody)
 
     def _sample(
-        self, video: str, second: float, files: dict[str, Path], boxes: np.ndarray, hot: np.ndarray, person: np.ndarray
+        self,
+        video: str,
+        second: float,
+        files: dict[str, Path],
+        boxes: np.ndarray,
+        hot: np.ndarray,
+        person: np.ndarray,
     ) -> Sample:
         key = Keyframe(video, round(second))
         time = float(second) - self.start
@@ -79,7 +89,9 @@ class AvaData:
         known = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in VIDEO_SUFFIXES}
         missing = [name for name in videos if name not in known]
         if missing:
-            raise InputError(f"{folder}: {len(missing)} of {len(videos)} videos are missing, such as {', '.join(missing[:5])}")
+            raise InputError(
+                f"{folder}: {len(missing)} of {len(videos)} videos are missing, such as {', '.join(missing[:5])}"
+            )
         return known
 
     def _excluded(self) -> set[Keyframe]:

@@ -20,7 +20,9 @@ def collate(clips: Sequence[Clip]) -> Batch:
         frames=frames,
         valid=torch.tensor([clip.frames.shape[2:] for clip in clips]),
         actors=Actors.of(
-            [clip.boxes for clip in clips], scores=[clip.scores for clip in clips], track=[clip.track for clip in clips]
+            [clip.boxes for clip in clips],
+            scores=[clip.scores for clip in clips],
+            track=[clip.track for clip in clips],
         ),
         labels=torch.cat([clip.labels for clip in clips]),
     )
@@ -33,7 +35,9 @@ class ShapeBatches:
     clip appears once an epoch, and neighbours in a batch differ little in shape.
     """
 
-    def __init__(self, aspects: Sequence[float], batch_size: int, *, shuffle: bool, seed: int = 0, pool: int = 32) -> None:
+    def __init__(
+        self, aspects: Sequence[float], batch_size: int, *, shuffle: bool, seed: int = 0, pool: int = 32
+    ) -> None:
         self._aspects = np.asarray(aspects)
         self._batch_size = batch_size
         self._shuffle = shuffle

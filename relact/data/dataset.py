@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from relact.data.decode import probe, read_clip
 from relact.data.samples import Sample
-from relact.data.sampling import frame_window, window_times
+from relact.data.sampling import window_offsets, window_times
 from relact.data.transforms import TransformConfig, apply, draw, inside
 from relact.types import Clip
 
@@ -17,6 +17,7 @@ class ClipDataset(Dataset[Clip]):
     """Decodes the window around each keyframe, resized once, straight from the video file.
 
     `train` turns augmentation on; it depends on (seed, epoch, index) alone, so an epoch can be repeated exactly.
+    `rate` is the clock on which windows are laid out; None = the video's own frames.
     """
 
     def __init__(
@@ -25,6 +26,7 @@ class ClipDataset(Dataset[Clip]):
         *,
         num_frames: int,
         frame_stride: int,
+        rate: float | None,
         transform: TransformConfig,
         train: bool,
         seed: int = 0,
@@ -33,6 +35,7 @@ class ClipDataset(Dataset[Clip]):
         self.epoch = 0
         self._num_frames = num_frames
         self._frame_stride = frame_stride
+        self._rate = rate
         self._transform = transform
         self._train = train
         self._seed = seed
@@ -56,7 +59,7 @@ class ClipDataset(Dataset[Clip]):
         keep = inside(boxes, view) if self._train else torch.ones(len(boxes), dtype=torch.bool)
         return Clip(
             key=sample.key,
-            frames=frames.contiguous(),
+            frames=frames,
             view=view,
             boxes=boxes[keep],
             labels=torch.from_numpy(sample.labels)[keep],
@@ -65,9 +68,12 @@ class ClipDataset(Dataset[Clip]):
         )
 
     def _decode(self, sample: Sample, short_side: int) -> torch.Tensor:
-        if sample.frame is not None:
-            wanted = frame_window(sample.frame, self._num_frames, self._frame_stride)
+        if self._rate is None:
+            assert sample.frame is not None, (
+                f"{sample.key}: windows in frames need a keyframe that is counted in frames"
+            )
+            wanted = sample.frame + window_offsets(self._num_frames, self._frame_stride)
             return read_clip(sample.path, frames=wanted, short_side=short_side)
-        assert sample.time is not None, sample.key
-        times = window_times(sample.time, self._num_frames, self._frame_stride)
+        assert sample.time is not None, f"{sample.key}: windows in seconds need a keyframe in seconds"
+        times = window_times(sample.time, self._num_frames, self._frame_stride, self._rate)
         return read_clip(sample.path, times=times, short_side=short_side)

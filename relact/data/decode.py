@@ -15,8 +15,8 @@ import av
 import numpy as np
 import torch
 
-from relact.data.sampling import Clock, Floats, Ints, nearest
-from relact.data.source import Converter, Picture, Size, Source, VideoInfo
+from relact.data.sampling import Clock, Floats, Ints, Picture, Size, nearest
+from relact.data.source import Converter, Source, VideoInfo
 from relact.errors import InputError, at
 
 HEAD_FRAMES = 16
@@ -24,13 +24,11 @@ HEAD_FRAMES = 16
 
 
 class Frame:
-    """A decoded frame: `index` in display order, `time_s` since the first, `pts` in the stream's time base."""
+    """A decoded frame: `index` in display order, `time_s` since the first, `pts` in the stream's units."""
 
     __slots__ = ("_convert", "_full_size", "_picture", "_rgb", "index", "pts", "time_s")
 
-    def __init__(
-        self, picture: av.VideoFrame, index: int, time_s: float, convert: Converter, full_size: Size
-    ) -> None:
+    def __init__(self, picture: av.VideoFrame, index: int, time_s: float, convert: Converter, full_size: Size) -> None:
         self.index = index
         self.time_s = time_s
         self.pts: int | None = picture.pts
@@ -40,7 +38,7 @@ class Frame:
         self._rgb: dict[Size, Picture] = {}
 
     def rgb(self, size: Size | None = None) -> Picture:
-        """`[H, W, 3]` at `size` = (width, height), or at the video's own; converted once a size, then shared."""
+        """`[H, W, 3]` at `size` = (width, height) or the video's own; converted once a size, then shared."""
         size = size or self._full_size
         if size not in self._rgb:
             self._rgb[size] = self._convert(self._picture, size)
@@ -162,9 +160,7 @@ def index_by_packets(path: str | Path) -> VideoIndex | None:
     plain = len(pts) == len(stamps) and (np.diff(pts) > 0).all() and head == pts[:HEAD_FRAMES].tolist()
     if not plain:
         return None
-    return VideoIndex(
-        info=info, times=(pts - pts[0]) * info.time_base.numerator / info.time_base.denominator, pts=pts
-    )
+    return VideoIndex(info=info, times=(pts - pts[0]) * info.time_base.numerator / info.time_base.denominator, pts=pts)
 
 
 def _packet_stamps(path: str | Path) -> list[int | None]:
@@ -221,18 +217,14 @@ def read_clip(
     raise InputError(f"{at(path)}: decodes differently each time; is it being written to?")
 
 
-def _read(
-    path: str | Path, index: VideoIndex, wanted: Ints, short_side: int | None, threads: int
-) -> Picture | None:
+def _read(path: str | Path, index: VideoIndex, wanted: Ints, short_side: int | None, threads: int) -> Picture | None:
     """The wanted frames `[T, H, W, 3]`, or None where the file does not decode as the index says."""
     source = Source(path, threads)
     try:
         ways = [_from_start(source)]
         if len(index.pts) and wanted.min() > HEAD_FRAMES:
             ways.insert(0, _from_key_frame(source, index.pts, int(wanted.min())))
-        filled = (
-            _fill(way, index, wanted, index.info.resized(short_side), Converter(threads)) for way in ways
-        )
+        filled = (_fill(way, index, wanted, index.info.resized(short_side), Converter(threads)) for way in ways)
         return next((pictures for pictures in filled if pictures is not None), None)
     finally:
         source.close()
@@ -264,7 +256,7 @@ def _from_start(source: Source) -> Iterator[tuple[int, av.VideoFrame]]:
 
 
 def _from_key_frame(source: Source, pts: Ints, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Pictures with their numbers from a key frame at or before frame `first` on; none where seeking fails."""
+    """Pictures and their numbers from a key frame at or before frame `first` on; none where seeking fails."""
     target = first
     while target > HEAD_FRAMES:
         pictures = dropwhile(lambda picture: not picture.key_frame, source.pictures_from(int(pts[target])))

@@ -27,7 +27,10 @@ class Sample:
 
 
 def people_of_keyframe(
-    boxes: Float[np.ndarray, "R 4"], columns: Int[np.ndarray, " R"], person: Int[np.ndarray, " R"], num_classes: int
+    boxes: Float[np.ndarray, "R 4"],
+    columns: Int[np.ndarray, " R"],
+    person: Int[np.ndarray, " R"],
+    num_classes: int,
 ) -> tuple[Float[np.ndarray, "N 4"], Float[np.ndarray, "N K"], Int[np.ndarray, " N"]]:
     """One row per (person, action), as annotation files have it → one row per person with multi-hot labels.
 

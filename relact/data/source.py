@@ -12,16 +12,13 @@ from pathlib import Path
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
+from relact.data.sampling import Picture, Size
 from relact.errors import InputError, at
-
-Picture = npt.NDArray[np.uint8]
-Size = tuple[int, int]
 
 MAX_BAD_PACKETS = 25
 """So many undecodable packets in a row end the decoding; fewer are skipped."""
@@ -48,7 +45,7 @@ class VideoInfo:
         return self.width, self.height
 
     def resized(self, short_side: int | None) -> Size:
-        """Width and height with the short side at `short_side`, the long side rounded down; None: as it is."""
+        """Width and height with the short side at `short_side`, the long one rounded down; None: as it is."""
         if short_side is None:
             return self.size
         other = max(self.size) * short_side // min(self.size)
@@ -94,7 +91,7 @@ class Source:
             yield from pictures
 
     def pictures_from(self, pts: int) -> Iterator[av.VideoFrame]:
-        """Decoded pictures from a key frame near `pts` on, normally the last one before; none if unseekable."""
+        """Pictures from a key frame near `pts` on, normally the last one before it; none if unseekable."""
         try:
             self.container.seek(pts, stream=self.stream)
         except (av.FFmpegError, OSError):
@@ -177,9 +174,7 @@ def open_container(path: str) -> InputContainer:
     except av.InvalidDataError as error:
         if Path(path).is_file() and not Path(path).stat().st_size:
             raise InputError(f"{at(path)}: is empty (0 bytes)") from error
-        raise InputError(
-            f"{at(path)}: is not a video, or was cut off or damaged where its header should be"
-        ) from error
+        raise InputError(f"{at(path)}: is not a video, or was cut off or damaged where its header should be") from error
     except (av.FFmpegError, OSError) as error:
         raise InputError(f"{at(path)}: cannot be opened ({reason(error)})") from error
     if container.format.name == "tty":  # FFmpeg would play a text file as a terminal's screen
@@ -196,9 +191,7 @@ def video_stream(container: InputContainer, path: str) -> VideoStream:
         return best if isinstance(best, VideoStream) and best in moving else moving[0]
     audio = [s.codec_context.name for s in container.streams.audio]
     container.close()
-    raise InputError(
-        f"{at(path)}: " + (f"contains only audio ({audio[0]})" if audio else "contains no video")
-    )
+    raise InputError(f"{at(path)}: " + (f"contains only audio ({audio[0]})" if audio else "contains no video"))
 
 
 def quarter_turns(picture: av.VideoFrame) -> int:

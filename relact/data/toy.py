@@ -103,7 +103,10 @@ def joints(person: Person, time: float) -> dict[str, tuple[float, float]]:
         elif pose == JUMP:
             hand = (neck[0] + sign * 0.26 * h, neck[1] + 0.08 * h)
         body[f"{side}_hand"] = hand
-        body[f"{side}_elbow"] = ((neck[0] + hand[0]) / 2 + sign * 0.05 * h, (neck[1] + hand[1]) / 2 + 0.03 * h)
+        body[f"{side}_elbow"] = (
+            (neck[0] + hand[0]) / 2 + sign * 0.05 * h,
+            (neck[1] + hand[1]) / 2 + 0.03 * h,
+        )
     return body
 
 
@@ -155,10 +158,20 @@ def paint(image: Image.Image, person: Person, time: float) -> None:
     at = {name: (x * _SMOOTH, y * _SMOOTH) for name, (x, y) in joints(person, time).items()}
     pen, unit = ImageDraw.Draw(image), person.height * _SMOOTH
     for side, tint in (("left", 0.8), ("right", 1.0)):
-        _limb(pen, [at["hips"], at[f"{side}_knee"], at[f"{side}_foot"]], _shade(person.trousers, tint), 0.085 * unit)
+        _limb(
+            pen,
+            [at["hips"], at[f"{side}_knee"], at[f"{side}_foot"]],
+            _shade(person.trousers, tint),
+            0.085 * unit,
+        )
     _limb(pen, [at["neck"], at["hips"]], person.shirt, 0.17 * unit)
     for side, tint in (("left", 0.8), ("right", 1.0)):
-        _limb(pen, [at["neck"], at[f"{side}_elbow"], at[f"{side}_hand"]], _shade(person.shirt, tint), 0.06 * unit)
+        _limb(
+            pen,
+            [at["neck"], at[f"{side}_elbow"], at[f"{side}_hand"]],
+            _shade(person.shirt, tint),
+            0.06 * unit,
+        )
         _dot(pen, at[f"{side}_hand"], person.skin, 0.038 * unit)
     _dot(pen, at["head"], person.skin, 0.085 * unit)
     x, y = at["head"]
@@ -191,7 +204,7 @@ def frames(cast: list[Person], background: Image.Image, seconds: float) -> Itera
 
 
 def generate(folder: Path, *, videos: int = 2, people: int = 3, seconds: float = 8.0, seed: int = 0) -> None:
-    """Writes `videos/*.mp4`, `groundtruth.csv` (AVA's format, every second), `boxes.csv` (5 Hz, no ids), `labels.csv`."""
+    """Writes `videos/*.mp4`, `groundtruth.csv` (AVA's format, 1 Hz), `boxes.csv` (5 Hz, no ids) and `labels.csv`."""
     truth: list[list[object]] = []
     boxes: list[list[object]] = [["video", "time_s", "x1", "y1", "x2", "y2", "score"]]
     for number in range(videos):

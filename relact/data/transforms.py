@@ -47,16 +47,20 @@ def draw(config: TransformConfig, random: np.random.Generator | None) -> Draw:
     )
 
 
-def apply(
-    frames: UInt8[Tensor, "3 T H W"], chosen: Draw, crop: int | None
-) -> tuple[UInt8[Tensor, "3 T H2 W2"], View]:
+def apply(frames: UInt8[Tensor, "3 T H W"], chosen: Draw, crop: int | None) -> tuple[UInt8[Tensor, "3 T H2 W2"], View]:
     """The resized frames cropped and mirrored, and the view that says so."""
     height, width = frames.shape[-2:]
     clip_height, clip_width = min(crop or height, height), min(crop or width, width)
     top, left = round(chosen.top * (height - clip_height)), round(chosen.left * (width - clip_width))
     clip = frames[..., top : top + clip_height, left : left + clip_width]
     view = View(
-        width=width, height=height, clip_width=clip_width, clip_height=clip_height, left=left, top=top, flip=chosen.flip
+        width=width,
+        height=height,
+        clip_width=clip_width,
+        clip_height=clip_height,
+        left=left,
+        top=top,
+        flip=chosen.flip,
     )
     return (clip.flip(-1) if chosen.flip else clip), view
 

@@ -1,4 +1,4 @@
-"""The baseline of every paper: max-pooled RoI features into one linear classifier (SlowFast, arXiv 1812.03982, Sec. 4.1).
+"""The baseline of every paper: max-pooled RoI features into a linear classifier (SlowFast, arXiv 1812.03982, Sec. 4.1).
 
 Departs from nothing; the RoI options of the published code bases are `relact.nn.roi.RoIConfig`.
 """

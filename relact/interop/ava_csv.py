@@ -25,7 +25,7 @@ _LATEST = 1e9  # seconds; also the largest action id
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keyframes:
-    """Keyframes as columns: `video [R]` indexes `videos`; whole microseconds, so 902, 0902 and 902.000 are one."""
+    """Keyframes as columns: `video [R]` indexes `videos`; microseconds, so 902, 0902 and 902.000 are one."""
 
     videos: tuple[str, ...]
     video: Ints
@@ -39,9 +39,10 @@ class Keyframes:
 class AvaTable:
     """The rows of one AVA csv file as columns, in file order.
 
-    `boxes [R, 4]` as x1, y1, x2, y2; `action [R]`, -1 where a box file leaves it empty; `score [R]` (1.0 where the
-    file has none; not in ground truth); `person [R]` (-1 where the file has none; ground truth only). `empty` lists
-    the two-column rows, keyframes without people, on the same `videos`. `lines [R]` are line numbers from 1.
+    `boxes [R, 4]` as x1, y1, x2, y2; `action [R]`, -1 where a box file leaves it empty; `score [R]` (1.0
+    where the file has none; not in ground truth); `person [R]` (-1 where the file has none; ground truth
+    only). `empty` lists the two-column rows, keyframes without people, on the same `videos`. `lines [R]` are
+    line numbers from 1.
     """
 
     path: str
@@ -65,6 +66,11 @@ class AvaTable:
         return self.microseconds / 1e6
 
     @property
+    def row_keyframes(self) -> Keyframes:
+        """The keyframe of every row, `[R]`."""
+        return Keyframes(videos=self.videos, video=self.video, microseconds=self.microseconds)
+
+    @property
     def keyframes(self) -> Keyframes:
         """The keyframe of every row, then those without people; one with several rows comes several times."""
         return Keyframes(
@@ -81,9 +87,9 @@ class AvaTable:
 def read_ava_csv(path: str | Path, kind: Kind, box_units: Units = "unit") -> AvaTable:
     """Ground truth, predictions or person boxes from an AVA csv file, gzipped or not.
 
-    7 or 8 columns, mixed as they come. Ground truth: the 8th is the person id. Predictions: the score, 1.0 without
-    one. Boxes: the score, and `action` may be empty (the FAIR proposals). An empty file is a table without rows.
-    `box_units` says what the file holds: only "unit" can be checked against the frame.
+    7 or 8 columns, mixed as they come. Ground truth: the 8th is the person id. Predictions: the score, 1.0
+    without one. Boxes: the score, and `action` may be empty (the FAIR proposals). An empty file is a table
+    without rows. `box_units` says what the file holds: only "unit" can be checked against the frame.
     Raises InputError naming file, line and field of a row that is none of these or has values out of range.
     """
     rows = read_rows(path, kind)
@@ -115,9 +121,7 @@ def read_excluded(path: str | Path) -> Keyframes:
 
 
 def _keyframes(rows: "Rows", chosen: Bools) -> Keyframes:
-    return Keyframes(
-        videos=rows.videos, video=rows.video[chosen], microseconds=_microseconds(rows.values[chosen, 0])
-    )
+    return Keyframes(videos=rows.videos, video=rows.video[chosen], microseconds=_microseconds(rows.values[chosen, 0]))
 
 
 def _microseconds(seconds: Floats) -> Ints:
@@ -131,13 +135,18 @@ class _Problem(NamedTuple):
 
 def _check_values(rows: Rows, kind: Kind, box_units: Units) -> None:
     """Raises InputError for the first row, in file order, whose numbers cannot be."""
-    problems = [_time_problem(rows)]
+    problems = [_name_problem(rows), _time_problem(rows)]
     if kind != "excluded":
         problems += [*_box_problems(rows, box_units), *_id_problems(rows, kind)]
     found = [(int(problem.bad.argmax()), problem) for problem in problems if problem.bad.any()]
     if found:
         row, problem = min(found, key=lambda pair: pair[0])
         raise InputError(f"{at(rows.path, int(rows.lines[row]))}: {problem.say(row)}")
+
+
+def _name_problem(rows: Rows) -> _Problem:
+    nameless = np.array([not name for name in rows.videos], np.bool_)[rows.video]
+    return _Problem(nameless, lambda row: "the video name is empty")
 
 
 def _time_problem(rows: Rows) -> _Problem:
@@ -204,8 +213,9 @@ def format_ava_rows(
 ) -> Iterator[str]:
     """Lines of the AVA submission csv, as the official evaluator reads them: one a (box, action) pair.
 
-    `videos`, `seconds`, `actions`, `scores` have R entries, `boxes [R, 4]` in fractions of the frame. Whole seconds
-    are written as 0902, others with six decimals. Few score decimals make ties, and the metric depends on their order.
+    `videos`, `seconds`, `actions`, `scores` have R entries, `boxes [R, 4]` in fractions of the frame. Whole
+    seconds are written as 0902, others with six decimals. Few score decimals make ties, and the metric
+    depends on their order.
     """
     columns = np.asarray(seconds, np.float64), np.asarray(boxes, np.float64), np.asarray(scores, np.float64)
     if not all(np.isfinite(column).all() for column in columns):

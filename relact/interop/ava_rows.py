@@ -1,7 +1,8 @@
 """The lines of AVA's csv files as columns of numbers, read fast; a line that is not such a row is named.
 
-Whether the numbers make sense is `ava_csv`'s business. No null is ever filled in: numpy's C reader takes lines of
-one width, mixed lines are read width by width, and what it refuses goes through the `csv` module line by line.
+Whether the numbers make sense is `ava_csv`'s business. No null is ever filled in: numpy's C reader takes
+lines of one width, mixed lines are read width by width, and what it refuses goes through the `csv` module
+line by line.
 """
 
 import csv
@@ -23,14 +24,12 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 FIELDS = ("video", "time", "x1", "y1", "x2", "y2", "action")
-_CHUNK = (
-    1 << 20
-)  # bytes parsed at a time: a whole file's lines as Python strings would take four times the file
+_CHUNK = 1 << 20  # bytes parsed at a time: the lines of a whole file would not stay in the cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """Numbers as written: `values [R, 7]` = time, x1 … y2, action (-1 for none), last; `columns [R]` of the line."""
+    """Numbers as written: `values [R, 7]` = time, box, action (-1: none), last; `columns [R]` of a line."""
 
     path: str
     videos: tuple[str, ...]
@@ -192,7 +191,7 @@ def _sorted(rows: Rows) -> Rows:
 
 
 def _encode(names: npt.NDArray[np.bytes_], codes: dict[str, int], path: str | Path) -> Ints:
-    """Codes of video names, new ones added to `codes`; rows of a video mostly stand together: one look-up a run."""
+    """Codes of video names, new ones added to `codes`; a run of equal names is looked up once."""
     change = np.concatenate([[True], names[1:] != names[:-1]])
     distinct, inverse = np.unique(names[change], return_inverse=True)
     first = np.full(len(distinct), len(inverse))
@@ -207,9 +206,7 @@ def _decode(name: bytes, path: str | Path) -> str:
     try:
         return name.decode("utf-8").strip()
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: video name {name!r} is not UTF-8 text; expected an AVA csv file"
-        ) from error
+        raise InputError(f"{path}: video name {name!r} is not UTF-8 text; expected an AVA csv file") from error
 
 
 def _careful_blocks(data: bytes, kind: Kind, path: str | Path) -> list[_Block]:
@@ -221,9 +218,7 @@ def _careful_blocks(data: bytes, kind: Kind, path: str | Path) -> list[_Block]:
         for fields in reader:
             if fields and any(field.strip() for field in fields):
                 values = _careful_row(fields, kind, at(path, reader.line_num))
-                found.setdefault(len(fields), []).append(
-                    (reader.line_num, fields[0].encode("latin-1"), values)
-                )
+                found.setdefault(len(fields), []).append((reader.line_num, fields[0].encode("latin-1"), values))
     except csv.Error as error:
         raise InputError(f"{at(path, reader.line_num)}: is not a csv line ({error})") from error
     except InputError as error:
@@ -239,9 +234,7 @@ def _block(width: int, rows: list[tuple[int, bytes, list[float]]]) -> _Block:
 
 def _careful_row(fields: list[str], kind: Kind, place: str) -> list[float]:
     if len(fields) not in _widths(kind):
-        raise InputError(
-            f"{place}: expected {_layout(kind)}, got {len(fields)} columns: {_short(','.join(fields))}"
-        )
+        raise InputError(f"{place}: expected {_layout(kind)}, got {len(fields)} columns: {_short(','.join(fields))}")
     values = _blank(1, kind)[0].tolist()
     last = "person id" if kind == "groundtruth" else "score"
     for k, (field, name) in enumerate(zip(fields[1:], (*FIELDS[1:], last), strict=False)):
@@ -278,6 +271,4 @@ def _check_last_line(rows: Rows, data: bytes, kind: Kind) -> None:
         return
     last, least = int(rows.columns[-1]), int(rows.columns[:-1].min())
     if last < least:
-        raise InputError(
-            f"{at(rows.path, int(rows.lines[-1]))}: the last line is cut off ({last} of {least} columns)"
-        )
+        raise InputError(f"{at(rows.path, int(rows.lines[-1]))}: the last line is cut off ({last} of {least} columns)")

@@ -25,11 +25,12 @@ class ClassResult:
 class AvaReport:
     """Frame-mAP and its parts. `mAP` is the mean over the classes with ground truth.
 
-    `counts`: keyframes judged, ground-truth boxes and prediction rows read and used; `ignored`: prediction rows that
-    did not count, by reason; `protocol`: everything that the number depends on; `warnings`: what a reader must know.
+    `counts`: keyframes judged, ground-truth boxes and prediction rows read and used; `ignored`: prediction
+    rows that did not count, by reason; `protocol`: everything that the number depends on; `warnings`: what a
+    reader must know.
     """
 
-    mAP: float  # noqa: N815 - the field's own spelling, in the JSON file too
+    mAP: float
     classes: tuple[ClassResult, ...]
     counts: dict[str, int]
     ignored: dict[str, int]
@@ -99,8 +100,18 @@ def explain_actions(labels: LabelMap, found: AvaTable) -> str:
 
 def explain_overlap(truth: AvaTable, found: AvaTable, iou_threshold: float, best: float) -> str:
     """Why predictions at the right keyframes, of the right actions, match nothing."""
-    reach = (" to ".join(f"{x:g}" for x in (t.boxes.min(), t.boxes.max())) for t in (truth, found))
+    units = (" to ".join(f"{x:g}" for x in (t.boxes.min(), t.boxes.max())) for t in (truth, found))
     return (
-        f"no prediction overlaps a label of its action by an IoU of {iou_threshold:g}; the best one has {best:.3f}. "
-        f"Boxes in other units, or of another crop? Coordinates: labels {next(reach)}, predictions {next(reach)}"
+        f"no prediction overlaps a label of its action by {iou_threshold:g} IoU; the best has {best:.3f}. "
+        f"Other units, or another crop? Coordinates: labels {next(units)}, predictions {next(units)}"
+    )
+
+
+def explain_no_truth(truth: AvaTable, labels: LabelMap) -> str:
+    """Why the mAP is undefined: nothing in the ground truth is of an action that counts."""
+    ids = np.unique(truth.action)
+    has = f"{len(truth)} rows of {len(ids)} actions in {ids[0]} to {ids[-1]}" if len(ids) else "no boxes"
+    return (
+        f"{truth.path}: no ground truth is of an action that counts, so there is no mAP: it has {has}, "
+        f"the label map {len(labels)} ids in {min(labels.ids)} to {max(labels.ids)}"
     )

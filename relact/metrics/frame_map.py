@@ -1,8 +1,9 @@
 """Frame-mAP: average precision a class over the boxes of keyframes, for any protocol that has keyframes.
 
-The rules are those of the official AVA evaluator (TensorFlow's object_detection: per_image_evaluation and metrics).
-Detections are taken by falling score; each looks at the one ground truth of its keyframe and class that it overlaps
-most; it is right if the IoU reaches the threshold and nobody was there before, else wrong: no second choice.
+The rules are those of the official AVA evaluator (TensorFlow's object_detection: per_image_evaluation and
+metrics). Detections are taken by falling score; each looks at the one ground truth of its keyframe and class
+that it overlaps most; it is right if the IoU reaches the threshold and nobody was there before, else wrong:
+no second choice.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledBoxes:
-    """Boxes `[R, 4]` as x1, y1, x2, y2 in any one unit; each has a keyframe (a code from 0) and a class (a column)."""
+    """Boxes `[R, 4]` (x1, y1, x2, y2 in any unit), each with a keyframe (code from 0) and class (column)."""
 
     keyframe: Ints
     column: Ints
@@ -28,13 +29,17 @@ class LabelledBoxes:
     def __len__(self) -> int:
         return len(self.keyframe)
 
+    def take(self, rows: Ints | Bools) -> "LabelledBoxes":
+        """Some of the rows, by number or by mask."""
+        return LabelledBoxes(keyframe=self.keyframe[rows], column=self.column[rows], boxes=self.boxes[rows])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameAp:
     """`ap [K]`, NaN for a class without ground truth; `truths [K]` and `detections [K]` count boxes.
 
-    Of every detection: `best [D]`, the row of the ground truth of its keyframe and class that it overlaps most, or
-    -1; `overlap [D]`, that IoU; `right [D]`, whether it is a true positive.
+    Of every detection: `best [D]`, the row of the ground truth of its keyframe and class that it overlaps
+    most, or -1; `overlap [D]`, that IoU; `right [D]`, whether it is a true positive.
     """
 
     ap: Floats
@@ -61,9 +66,9 @@ def frame_ap(
 ) -> FrameAp:
     """Average precision of every class: area under the precision envelope (every change of recall counts).
 
-    `scores [D]` belong to `detections`; equal ones count in row order, and of equal overlaps the first row of the
-    ground truth does. An IoU of exactly `iou_threshold` matches. A detection at a keyframe without ground truth is
-    wrong, so leave out those at keyframes that do not count.
+    `scores [D]` belong to `detections`; equal ones count in row order, and of equal overlaps the first row of
+    the ground truth does. An IoU of exactly `iou_threshold` matches. A detection at a keyframe without ground
+    truth is wrong, so leave out those at keyframes that do not count.
     """
     best, overlap = _best_truth(groundtruth, detections, num_classes)
     order = np.argsort(-scores, kind="stable")
@@ -80,17 +85,15 @@ def frame_ap(
     )
 
 
-def _best_truth(
-    groundtruth: LabelledBoxes, detections: LabelledBoxes, num_classes: int
-) -> tuple[Ints, Floats]:
-    """The ground truth of the same keyframe and class with the highest IoU, and that IoU; -1 and 0 for none."""
+def _best_truth(groundtruth: LabelledBoxes, detections: LabelledBoxes, num_classes: int) -> tuple[Ints, Floats]:
+    """The ground truth of the same keyframe and class with the highest IoU, and the IoU; or -1 and 0."""
     groups = groundtruth.keyframe * num_classes + groundtruth.column
     by_group = np.argsort(groups, kind="stable")
     first, size = _find(groups[by_group], detections.keyframe * num_classes + detections.column)
     best = np.full(len(detections), -1)
     overlap = np.full(len(detections), -1.0)
     rows = np.flatnonzero(size)
-    # Round k compares all detections whose group has a k-th ground truth: as many rounds as the fullest group has.
+    # Round k compares all detections whose group has a k-th ground truth: few rounds, however many rows.
     rank = 0
     while len(rows):
         candidate = by_group[first[rows] + rank]

@@ -1,4 +1,6 @@
-"""How well ids follow people: IDF1, id switches, and the precision and recall of the links between observations."""
+"""How well ids follow people: IDF1, id switches, and the precision and recall of the links between
+observations.
+"""
 
 from dataclasses import dataclass
 
@@ -25,7 +27,9 @@ class Tracks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityScores:
-    """IDF1 with its parts, and id switches of CLEAR MOT. All 0 where there is neither truth nor prediction."""
+    """IDF1 with its parts, and id switches of CLEAR MOT. All 0 where there is neither truth nor
+    prediction.
+    """
 
     idf1: float
     id_precision: float
@@ -37,7 +41,9 @@ class IdentityScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkScores:
-    """Of the links made, the share that is right; of the true ones, the share that was made. 0 where none is."""
+    """Of the links made, the share that is right; of the true ones, the share that was made. 0 where none
+    is.
+    """
 
     precision: float
     recall: float
@@ -67,7 +73,9 @@ def identity_scores(truth: Tracks, predicted: Tracks, min_iou: float = 0.5) -> I
 
 
 def link_scores(tick: Ints, true_ids: Ints, predicted_ids: Ints, max_gap: int | None = None) -> LinkScores:
-    """Judge links between the same rows: a link joins a row to the next row of its id, at most `max_gap` later."""
+    """Judge links between the same rows: a link joins a row to the next row of its id, at most `max_gap`
+    later.
+    """
     true = _links(tick, true_ids, max_gap)
     predicted = _links(tick, predicted_ids, max_gap)
     right = np.isin(predicted, true).sum()

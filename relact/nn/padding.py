@@ -67,7 +67,7 @@ class Padding:
 
 
 def zero_padding(x: Tensor, padding: Padding | None, stride: int) -> Tensor:
-    """x [B, C, T, h, w] with zeros on its padding; x itself where nothing is padded."""
+    """X [B, C, T, h, w] with zeros on its padding; x itself where nothing is padded."""
     return x if padding is None else x.masked_fill(padding.padded(stride), 0)
 
 

@@ -10,7 +10,7 @@ from relact import backbones, heads
 from relact.errors import InputError
 from relact.labels import Label, LabelMap
 from relact.losses import LossConfig
-from relact.metrics.ava import AvaReport
+from relact.metrics.ava_report import AvaReport
 from relact.metrics.ava import evaluate as evaluate_ava
 from relact.model import ActionDetector
 from relact.nn.roi import RoIConfig

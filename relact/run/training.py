@@ -1,9 +1,8 @@
 """Train a recipe, test a run."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch.utils.data import DataLoader
@@ -15,7 +14,7 @@ from relact.data.samples import Sample
 from relact.errors import InputError
 from relact.interop.files import atomic_path
 from relact.labels import LabelMap
-from relact.metrics.ava import AvaReport
+from relact.metrics.ava_report import AvaReport
 from relact.model import ActionDetector
 from relact.nn.precision import default_device, resolve
 from relact.recipe import Recipe, build_model, override, read, to_dict
@@ -24,7 +23,7 @@ from relact.train.checkpoint import load_state, load_weights, save_model, save_s
 from relact.train.evaluate import judge
 from relact.train.loop import fit, train_step
 from relact.train.optim import optimiser
-from relact.types import Batch
+from relact.types import Batch, Clip
 
 Say = Callable[[str], None]
 
@@ -78,14 +77,27 @@ def _rehearse(
 ) -> None:
     """One batch end to end, evaluation and saving included, so that a mistake shows in a minute and not in a day."""
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    first = next(iter(batches.batch_sampler))  # type: ignore[arg-type, call-overload]
-    batch = collate([batches.dataset[index] for index in first])
+    assert batches.batch_sampler is not None
+    first = list(next(iter(batches.batch_sampler)))
+    batch = collate([cast(ClipDataset, batches.dataset)[index] for index in first])
     model.train()
     throwaway = optimiser(model, recipe.optim)
     train_step(
-        model, batch.to(next(model.parameters()).device), throwaway, optim=recipe.optim, loss=recipe.loss, dtype=dtype
+        model,
+        batch.to(next(model.parameters()).device),
+        throwaway,
+        optim=recipe.optim,
+        loss=recipe.loss,
+        dtype=dtype,
     )
-    _judge(recipe, model, [samples[index] for index in first], labels=labels, dtype=dtype, folder=folder / "rehearsal")
+    _judge(
+        recipe,
+        model,
+        [samples[index] for index in first],
+        labels=labels,
+        dtype=dtype,
+        folder=folder / "rehearsal",
+    )
     save_model(folder / "rehearsal", model, to_dict(recipe), labels)
     for file in sorted((folder / "rehearsal").iterdir()):
         file.unlink()
@@ -124,7 +136,7 @@ def _judge(
     batches = loader(recipe, samples, training=False)
     report = judge(model, batches, samples, labels=labels, cap=recipe.data.cap, dtype=dtype, folder=folder)
     with atomic_path(folder / "metrics.json") as temporary:
-        temporary.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(report.to_json(), encoding="utf-8")
     return report
 
 
@@ -140,7 +152,11 @@ def loader(recipe: Recipe, samples: Sequence[Sample], *, training: bool) -> "Dat
         seed=recipe.train.seed,
     )
     batches = ShapeBatches(dataset.aspects(), recipe.train.batch_size, shuffle=training, seed=recipe.train.seed)
-    return DataLoader(
-        dataset, batch_sampler=batches, collate_fn=collate, num_workers=recipe.train.workers,
+    loader: DataLoader[Clip] = DataLoader(
+        dataset,
+        batch_sampler=batches,
+        collate_fn=collate,
+        num_workers=recipe.train.workers,
         pin_memory=torch.cuda.is_available(),
-    )  # type: ignore[return-value] # fmt: skip
+    )
+    return cast("DataLoader[Batch]", loader)  # what comes out is what collate makes of clips

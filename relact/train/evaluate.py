@@ -1,16 +1,19 @@
 """A trained model over a data set: predictions, written as files that anybody can judge again."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader
 
 from relact.data.samples import Sample
-from relact.interop.ava_csv import write_ava_csv
+from relact.interop.ava_csv import format_ava_rows, write_ava_csv
 from relact.labels import LabelMap
-from relact.metrics.ava import AvaReport, evaluate
+from relact.metrics.ava import evaluate
+from relact.metrics.ava_report import AvaReport
 from relact.model import ActionDetector
 from relact.nn.precision import autocast
 from relact.types import Batch, Keyframe
@@ -19,7 +22,7 @@ from relact.types import Batch, Keyframe
 @torch.inference_mode()
 def predict(
     model: ActionDetector, batches: "DataLoader[Batch]", *, dtype: torch.dtype
-) -> Iterator[tuple[Keyframe, np.ndarray]]:
+) -> Iterator[tuple[Keyframe, npt.NDArray[np.float32]]]:
     """Scores `[N, K]` of the people of each keyframe, in the order of its boxes."""
     model.eval()
     device = next(model.parameters()).device
@@ -32,30 +35,38 @@ def predict(
 
 
 def write_files(
-    folder: Path, samples: Sequence[Sample], scores: dict[Keyframe, np.ndarray], labels: LabelMap
+    folder: Path, samples: Sequence[Sample], scores: dict[Keyframe, npt.NDArray[np.float32]], labels: LabelMap
 ) -> tuple[Path, Path]:
     """`groundtruth.csv` and `predictions.csv` in AVA's format, the tick in the place of the second."""
     ids = np.array(labels.ids)
-    truth = [(s, *np.nonzero(s.labels)) for s in samples]
     groundtruth, predictions = folder / "groundtruth.csv", folder / "predictions.csv"
+    write_ava_csv(groundtruth, chain.from_iterable(_truth_rows(sample, ids) for sample in samples))
     write_ava_csv(
-        groundtruth,
-        video=[s.key.video for s, person, _ in truth for _ in person],
-        time=[float(s.key.tick) for s, person, _ in truth for _ in person],
-        boxes=np.concatenate([s.boxes[person] for s, person, _ in truth] or [np.zeros((0, 4))]),
-        action=np.concatenate([ids[column] for _, _, column in truth] or [np.zeros(0, int)]),
-        last=np.concatenate([s.person[person] for s, person, _ in truth] or [np.zeros(0, int)]),
-    )
-    cells = [(s, scores[s.key]) for s in samples]
-    write_ava_csv(
-        predictions,
-        video=[s.key.video for s, rows in cells for _ in range(rows.size)],
-        time=[float(s.key.tick) for s, rows in cells for _ in range(rows.size)],
-        boxes=np.concatenate([np.repeat(s.boxes, rows.shape[1], axis=0) for s, rows in cells] or [np.zeros((0, 4))]),
-        action=np.concatenate([np.tile(ids, len(rows)) for _, rows in cells] or [np.zeros(0, int)]),
-        last=np.concatenate([rows.reshape(-1) for _, rows in cells] or [np.zeros(0)]),
+        predictions, chain.from_iterable(_predicted_rows(sample, scores[sample.key], ids) for sample in samples)
     )
     return groundtruth, predictions
+
+
+def _truth_rows(sample: Sample, ids: npt.NDArray[np.int64]) -> Iterator[str]:
+    person, column = np.nonzero(sample.labels)
+    return format_ava_rows(
+        videos=[sample.key.video] * len(person),
+        seconds=np.full(len(person), sample.key.tick),
+        boxes=sample.boxes[person],
+        actions=ids[column],
+        scores=sample.person[person],
+        score_decimals=0,  # ground truth has the person's id there
+    )
+
+
+def _predicted_rows(sample: Sample, scores: npt.NDArray[np.float32], ids: npt.NDArray[np.int64]) -> Iterator[str]:
+    return format_ava_rows(
+        videos=[sample.key.video] * scores.size,
+        seconds=np.full(scores.size, sample.key.tick),
+        boxes=np.repeat(sample.boxes, scores.shape[1], axis=0),
+        actions=np.tile(ids, len(scores)),
+        scores=scores.reshape(-1),
+    )
 
 
 def judge(

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from relact.config import STRICT
 from relact.data.collate import ShapeBatches
+from relact.data.dataset import ClipDataset
 from relact.losses import LossConfig, action_loss
 from relact.model import ActionDetector
 from relact.nn.precision import autocast
@@ -57,7 +58,12 @@ def train_epoch(
             group["lr"] = rate(optim, moment, epochs)
         value = train_step(model, batch.to(device), optimiser, optim=optim, loss=loss, dtype=dtype)
         total, steps = total + value, steps + 1
-        log.step(epoch=round(moment, 4), step=epoch * len(batches) + step, loss=value, lr=rate(optim, moment, epochs))
+        log.step(
+            epoch=round(moment, 4),
+            step=epoch * len(batches) + step,
+            loss=value,
+            lr=rate(optim, moment, epochs),
+        )
     return total / max(steps, 1)
 
 
@@ -77,14 +83,16 @@ def train_step(
     for part in output.relations.aux.values():
         value = value + part
     if not bool(torch.isfinite(value)):
-        parts = {name: float(part) for name, part in output.relations.aux.items()}
-        raise FloatingPointError(f"the loss is {float(value)} (parts {parts}) on {list(batch.keys)[:4]}: lower optim.lr?")
+        parts = {name: float(part.detach()) for name, part in output.relations.aux.items()}
+        raise FloatingPointError(
+            f"the loss is {value.detach():g} (parts {parts}) on {list(batch.keys)[:4]}: lower optim.lr?"
+        )
     optimiser.zero_grad(set_to_none=True)
     value.backward()  # type: ignore[no-untyped-call]
     if optim.clip_norm is not None:
         nn.utils.clip_grad_norm_(model.parameters(), optim.clip_norm)
     optimiser.step()
-    return float(value)
+    return float(value.detach())
 
 
 def fit(
@@ -110,7 +118,15 @@ def fit(
             if config.freeze_bn:
                 freeze_statistics(model.backbone.modules())
             mean = train_epoch(
-                model, batches, optimiser, epoch=epoch, epochs=config.epochs, optim=optim, loss=loss, dtype=dtype, log=log
+                model,
+                batches,
+                optimiser,
+                epoch=epoch,
+                epochs=config.epochs,
+                optim=optim,
+                loss=loss,
+                dtype=dtype,
+                log=log,
             )
             log.note(epoch=epoch + 1, mean_loss=mean)
             save(epoch + 1)
@@ -119,7 +135,8 @@ def fit(
 def set_epoch(batches: "DataLoader[Batch]", epoch: int) -> None:
     """So that order and augmentation depend on the seed and the epoch alone, also after a resume."""
     assert isinstance(batches.batch_sampler, ShapeBatches)
-    batches.batch_sampler.epoch = epoch
+    assert isinstance(batches.dataset, ClipDataset)
+    batches.batch_sampler.epoch = batches.dataset.epoch = epoch
 
 
 def freeze_statistics(modules: Iterable[nn.Module]) -> None:

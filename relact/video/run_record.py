@@ -1,4 +1,4 @@
-"""run.json: what a run of detect did, with what, on what; enough to repeat it and to compare two runs fairly."""
+"""run.json: what a run of detect did, with what, on what: enough to repeat it and to compare runs fairly."""
 
 import dataclasses
 import hashlib
@@ -59,7 +59,7 @@ class Weights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The video: the size is the upright frame's, `head_sha256` that of the first MiB (cheap on long files)."""
+    """The video; its size is the upright frame's, `head_sha256` is of the first MiB (cheap on long files)."""
 
     file: str
     bytes: int | None
@@ -132,7 +132,7 @@ class RunRecord:
         return {"format": FORMAT, **dataclasses.asdict(self)}
 
     def write(self, path: Path) -> None:
-        """Write run.json, whole or not at all. A value that is not finite is our mistake and raises ValueError."""
+        """Write run.json, whole or not at all. ValueError for a number that is not finite: our mistake."""
         text = json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
         with atomic_path(path) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")

@@ -10,12 +10,22 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from relact.errors import InputError
+from relact.errors import InputError, at
 from relact.interop.files import atomic_path
 from relact.labels import LabelMap
 from relact.types import Detections
 
-HEADER = ("video", "person_id", "action_id", "action", "start_s", "end_s", "mean_score", "peak_score", "keyframes")
+HEADER = (
+    "video",
+    "person_id",
+    "action_id",
+    "action",
+    "start_s",
+    "end_s",
+    "mean_score",
+    "peak_score",
+    "keyframes",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +48,9 @@ class Segment:
 class Hysteresis:
     """When a segment begins and ends.
 
-    It opens at a keyframe of a score >= `high` and stays while scores are >= `low`. Up to `max_gap` keyframes in a row
-    that miss the person are bridged; a score below `low` is never bridged. Each keyframe stands for `every` seconds
-    around it; a segment shorter than `min_seconds` is dropped.
+    It opens at a keyframe of a score >= `high` and stays while scores are >= `low`. Up to `max_gap` keyframes
+    in a row that miss the person are bridged; a score below `low` is never bridged. Each keyframe stands for
+    `every` seconds around it; a segment shorter than `min_seconds` is dropped.
     """
 
     every: float = 1.0
@@ -106,7 +116,10 @@ class Segmenter:
         self._person = np.concatenate([self._person, new])
         self._missed = np.pad(self._missed, (0, len(new))) + 1
         self._count = np.pad(self._count, rows)
-        self._bounds, self._scores = np.pad(self._bounds, ((0, 0), *rows)), np.pad(self._scores, ((0, 0), *rows))
+        self._bounds, self._scores = (
+            np.pad(self._bounds, ((0, 0), *rows)),
+            np.pad(self._scores, ((0, 0), *rows)),
+        )
         order = np.argsort(self._person)
         row = order[np.searchsorted(self._person, detections.person, sorter=order)]
         assert len(np.unique(row)) == len(row), "a person stands twice in one keyframe"
@@ -123,17 +136,28 @@ class Segmenter:
         self._count[over] = 0
         columns = (self._person[person], column, start, end, total / count, peak, count)
         rows = zip(*(values.tolist() for values in columns), strict=True)
-        segments = [Segment(person=p, column=k, start=s, end=e, mean=m, peak=h, count=n) for p, k, s, e, m, h, n in rows]
+        segments = [
+            Segment(person=p, column=k, start=s, end=e, mean=m, peak=h, count=n) for p, k, s, e, m, h, n in rows
+        ]
         return [s for s in segments if s.end > s.start and s.end - s.start >= self._rule.min_seconds - 1e-9]
 
     def _select(self, rows: npt.NDArray[np.bool_]) -> None:
         if not rows.all():
-            self._person, self._missed, self._count = self._person[rows], self._missed[rows], self._count[rows]
+            self._person, self._missed, self._count = (
+                self._person[rows],
+                self._missed[rows],
+                self._count[rows],
+            )
             self._bounds, self._scores = self._bounds[:, rows], self._scores[:, rows]
 
 
 def segments(
-    stream: Iterable[Detections], rule: Hysteresis, *, num_classes: int, start: float = 0.0, end: float = np.inf
+    stream: Iterable[Detections],
+    rule: Hysteresis,
+    *,
+    num_classes: int,
+    start: float = 0.0,
+    end: float = np.inf,
 ) -> Iterator[Segment]:
     """The segments of one video that lasts from `start` to `end` (seconds), each as soon as it is over."""
     segmenter = Segmenter(rule, num_classes=num_classes, start=start)
@@ -155,7 +179,7 @@ class SegmentTable:
         self._append(self._segmenter.add(detections))
 
     def close(self, end: float = np.inf) -> None:
-        """Append the segments that last to the end of the video, cut at `end` seconds. A second call does nothing."""
+        """Append the segments that last to the end, cut at `end` seconds. A second call does nothing."""
         self._append(self._segmenter.close(end))
 
     def _append(self, ended: list[Segment]) -> None:
@@ -175,3 +199,50 @@ def open_segments(path: Path, labels: LabelMap, rule: Hysteresis, *, video: str)
         table = SegmentTable(file, labels, rule, video)
         yield table
         table.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentRow:
+    """A line of segments.csv, fields in the order of its columns; times in seconds."""
+
+    video: str
+    person: int
+    action_id: int
+    action: str
+    start: float
+    end: float
+    mean: float
+    peak: float
+    count: int
+
+
+def read_segments(path: Path) -> list[SegmentRow]:
+    """The lines of a segments.csv that relact wrote. InputError names file and line of anything else."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected the segments.csv that relact detect writes")
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = csv.reader(file)
+        header = next(lines, [])
+        if tuple(header) != HEADER:
+            expected = ",".join(HEADER)
+            raise InputError(f"{at(path, 1)}: expected the header {expected}, got {','.join(header)!r}")
+        return [_segment_row(cells, at(path, lines.line_num)) for cells in lines]
+
+
+def _segment_row(cells: list[str], where: str) -> SegmentRow:
+    try:
+        video, person, action_id, action, start, end, mean, peak, count = cells
+        return SegmentRow(
+            video=video,
+            person=int(person),
+            action_id=int(action_id),
+            action=action,
+            start=float(start),
+            end=float(end),
+            mean=float(mean),
+            peak=float(peak),
+            count=int(count),
+        )
+    except ValueError as error:
+        got = ",".join(cells)
+        raise InputError(f"{where}: expected {','.join(HEADER)}, got {got!r} ({error})") from error

@@ -1,241 +1,291 @@
-"""A causal tracker: every box gets an id, by motion and, where pictures are given, by appearance."""
+"""A causal tracker: every box gets an id at once, by motion and, where pictures are given, by looks.
 
-from dataclasses import dataclass, replace
+Tracks and boxes are paired by one Hungarian assignment whose cost is a negative log likelihood: of the box
+under the track's Kalman prediction, less the log odds that both look like one person. A pair dearer than a
+new person is not made. A track lost for long, or cut away from, can come back by its looks alone.
+`benchmarks/tracking.py` measures it.
+"""
+
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from relact.boxes import Floats, area, intersection
 from relact.errors import InputError
+from relact.video.appearance import SIZE, CutFinder, Picture, Telling, colour_features
 
 Ints = npt.NDArray[np.int64]
-Picture = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackerConfig:
-    max_gap_s: float = 3.0
-    sure_score: float = 0.6
-    jitter: float = 0.04          # sd of measurement, share of box size
-    acceleration: float = 1.6     # sd of random acceleration, box heights per s^1.5
-    size_drift: float = 0.25
-    first_speed: float = 1.0
-    birth_cost: float = 7.0
-    gate: float = 30.0
-    appearance_limit: float = 6.0
-    stage2_cost: float = 6.0
-    cut_level: float = 0.1
-    memory: float = 0.85
-    gap_cost: float = 1.0
-    doubt_cost: float = 3.0
-    young_cost: float = 1.0
-    damping_s: float = 1.5
-    max_gap_motion: float = 1.5
-    app_low: float = -3.0
-    app_high: float = 3.0
-    app_weight: float = 1.0
+    """Spreads are in heights of the person, so that near and far are treated alike; costs are in nats.
+
+    The values come from a random search on generated scenes (benchmarks/tracking.py, seeds below 100).
+    """
+
+    jitter: float = 0.04
+    """spread of a detection; of centre x, y, width, height times `SHAPE`"""
+    acceleration: float = 0.466
+    """spread of speed changes, heights a second per root second"""
+    size_drift: float = 0.13
+    first_speed: float = 0.4
+    """spread of a new person's speed, heights a second"""
+    damping_s: float = 1.54
+    """time after which a speed is forgotten: nobody walks straight on for ever"""
+    birth_cost: float = 6.7
+    """above it a pair is not made and the box is a new person"""
+    gate: float = 37.0
+    """squared Mahalanobis distance above which motion excludes a pair"""
+    gap_cost: float = 1.26
+    """for each second that the track was missed"""
+    doubt_cost: float = 0.0
+    """for a score of 0, less for better ones: a false box should not take a track along"""
+    edge_cost: float = 4.0
+    """for a track that was lost at the left or right edge of the picture: whoever comes in there is likely new"""
+    young_cost: float = 2.0
+    """for a track seen once"""
+    max_gap_s: float = 2.0
+    """how long motion is extrapolated for a person out of sight; at least 2.5 detector periods"""
+    looks_limit: tuple[float, float] = (-3.0, 3.0)
+    """log odds of looks count between these beside motion: a hidden person looks like another"""
+    looks_memory: float = 0.85
+    away_s: float = 15.6
+    """how long a lost person can come back by looks alone"""
     away_cost: float = 8.0
-    away_s: float = 20.0
-    away_hits: float = 3.0
-    away_high: float = 5.0
+    """to come back by looks at a cut, less the log odds of looks, which count up to `away_limit`"""
+    return_cost: float = 7.5
+    """the same in the midst of a shot"""
+    away_limit: float = 4.2
+    away_hits: int = 3
+    """a person seen less often does not come back"""
+    overlap_limit: float = 0.35
+    """looks are not learnt from a box that others cover by more than this share"""
+
+
+SHAPE = np.asarray([0.6, 0.7, 1.6, 1.4])
+"""Detector noise of centre x, centre y, width (arms and legs swing), height."""
+
+EDGE = 0.015
+"""Share of the picture's width within which a box touches its edge."""
+
+SIDEWAYS = np.asarray([1.0, 0.4])
+"""People move sideways more than up and down the picture."""
+
+
+TRACK = np.dtype(
+    [
+        ("id", np.int64),
+        ("place", np.float64, 4),  # centre x, centre y, width, height
+        ("velocity", np.float64, 4),
+        ("spread", np.float64, (4, 3)),  # variance of place, covariance, variance of velocity
+        ("seen_s", np.float64),
+        ("hits", np.int64),
+        ("looks", np.float64, SIZE),
+        ("at_edge", np.bool_),  # last seen at the left or right edge of the picture
+        ("known", np.bool_),  # looks have been seen
+        ("away", np.bool_),  # motion says nothing any more: lost for long, or another shot
+    ]
+)
 
 
 class Tracker:
-    def __init__(self, rate_hz: float = 5.0, config: TrackerConfig = TrackerConfig()):
-        self.config = config
-        self.rate_hz = rate_hz
-        self.max_gap = max(config.max_gap_s, 2.5 / rate_hz)
-        self.next = 1
-        T = 0
-        self.ids = np.zeros(0, np.int64)
-        self.place = np.zeros((0, 4)); self.velocity = np.zeros((0, 4))
-        self.cov = np.zeros((0, 4, 3))
-        self.seen = np.zeros(0); self.hits = np.zeros(0, np.int64)
-        self.look = np.zeros((0, LOOK)); self.known = np.zeros(0, bool); self.away = np.zeros(0, bool)
-        self.time = None
-        self.similarity = Similarity()
-        self.thumb = None
+    """Follows the people of one video, picture by picture. Ids count from 1 and are never used twice.
 
-    def keep(self, m):
-        for n in ("ids", "place", "velocity", "cov", "seen", "hits", "look", "known", "away"):
-            setattr(self, n, getattr(self, n)[m])
+    `rate_hz` is how often `update` will be called, roughly; only a lower bound of patience hangs on it.
+    """
 
-    def update(self, boxes, scores, time_s, picture=None, cut=None):
-        c = self.config
-        boxes = np.asarray(boxes, np.float64)
-        dt = 0.0 if self.time is None else time_s - self.time
-        self.time = time_s; self.dt = dt
+    def __init__(self, rate_hz: float = 5.0, config: TrackerConfig | None = None) -> None:
+        if not rate_hz > 0:
+            raise InputError(f"tracker: rate_hz={rate_hz}; expected pictures a second, above 0")
+        self._config = config or TrackerConfig()
+        self._patience_s = max(self._config.max_gap_s, 2.5 / rate_hz)
+        self._tracks = np.zeros(0, TRACK)
+        self._next_id = 1
+        self._time_s: float | None = None
+        self._telling = Telling()
+        self._cuts = CutFinder()
+
+    def update(
+        self,
+        boxes_px: Floats,
+        scores: Floats,
+        time_s: float,
+        picture: Picture | None = None,
+        cut: bool | None = None,
+    ) -> Ints:
+        """Ids `[N]` of the boxes `[N, 4]` of one picture. Called in order of time, without people too.
+
+        `picture` is what the boxes were found in, of the same pixels. `cut` says that a new shot begins
+        here; None lets the tracker judge from the pictures. Raises InputError where time does not advance.
+        """
+        elapsed = self._advance(time_s)
+        if cut is None:
+            cut = picture is not None and self._cuts.is_cut(picture)
+        boxes = np.asarray(boxes_px, np.float64).reshape(-1, 4)
+        places = _places(boxes)
+        looks = np.zeros((len(boxes), SIZE)) if picture is None else colour_features(picture, boxes)
+        self._retire(time_s, cut, has_looks=picture is not None)
+        _predict(self._tracks, elapsed, self._config)
+        cost = self._motion_cost(places, np.asarray(scores, np.float64), elapsed)
         if picture is not None:
-            thumb = thumbnail(picture)
-            if cut is None:
-                cut = self.thumb is not None and picture_change(self.thumb, thumb) > c.cut_level
-            self.thumb = thumb
-        gap = time_s - self.seen
-        has = picture is not None
-        limit = max(c.max_gap_s if has else c.max_gap_motion, 2.5 / self.rate_hz)
-        self.away |= (gap > limit)
-        if cut:
-            self.away[:] = True
-        self.keep(~self.away | ((gap <= c.away_s) & self.known & (self.hits >= c.away_hits) & has))
-        z = np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1)
-        look = looks(picture, boxes) if picture is not None else np.zeros((len(boxes), LOOK))
-        has = picture is not None
-        self.predict(dt)
+            cost = self._add_looks(cost, looks, cut)
+        track, box = _assign(cost, self._config.birth_cost)
+        if picture is not None:
+            self._learn_looks(track, looks, box, _covered(boxes) < self._config.overlap_limit)
+        self._correct(track, places[box])
+        at_edge = _at_edge(boxes, picture)
+        self._tracks["at_edge"][track] = at_edge[box]
+        self._tracks["seen_s"][track] = time_s
+        self._tracks["hits"][track] += 1
+        new = np.setdiff1d(np.arange(len(boxes)), box)
+        born = self._born(places[new], looks[new], time_s, known=picture is not None)
+        born["at_edge"] = at_edge[new]
         ids = np.zeros(len(boxes), np.int64)
-        cost = self.cost(z, look, has, bool(cut))
-        cost = cost + c.doubt_cost * np.maximum(c.sure_score - scores, 0)
-        sure = scores >= c.sure_score
-        T = len(self.ids)
-        free = np.ones(T, bool)
-        pairs = []
-        for group, limit in ((np.flatnonzero(sure), c.birth_cost), (np.flatnonzero(~sure), c.stage2_cost)):
-            rows = np.flatnonzero(free)
-            t, d = assign(cost[np.ix_(rows, group)], limit)
-            t, d = rows[t], group[d]
-            free[t] = False
-            pairs.append((t, d))
-        t = np.concatenate([p[0] for p in pairs]); d = np.concatenate([p[1] for p in pairs])
-        ids[d] = self.ids[t]
-        clear = covered(boxes) < 0.35
-        if has:
-            self.similarity.learn(self.look[t][self.known[t] & clear[d]], look[d][self.known[t] & clear[d]], look[clear])
-        self.correct(t, z[d], bool(cut))
-        good = t[clear[d] | ~self.known[t]], d[clear[d] | ~self.known[t]]
-        if has:
-            w = np.where(self.known[good[0]], c.memory, 0)[:, None]
-            self.look[good[0]] = w * self.look[good[0]] + (1 - w) * look[good[1]]
-            self.known[good[0]] = True
-        self.seen[t] = time_s; self.hits[t] += 1
-        new = np.flatnonzero(ids == 0)
-        ids[new] = np.arange(self.next, self.next + len(new)); self.next += len(new)
-        self.start(ids[new], z[new], look[new], time_s, has)
+        ids[box], ids[new] = self._tracks["id"][track], born["id"]
+        self._tracks = np.concatenate([self._tracks, born])
         return ids
 
-    def predict(self, dt):
-        c = self.config
-        h = self.place[:, 3:4]
-        q = np.concatenate([np.repeat(c.acceleration * h, 2, 1), np.repeat(c.size_drift * h, 2, 1)], 1) ** 2
-        fade = np.exp(-dt / c.damping_s)
-        reach = c.damping_s * (1 - fade)
-        self.place = self.place + self.velocity * reach
-        self.velocity = self.velocity * fade
-        self.place[:, 2:] = np.maximum(self.place[:, 2:], 1.0)
-        pp, pv, vv = np.moveaxis(self.cov, -1, 0)
-        # OU-like decay of speed: velocity reverts with tau
-        self.cov = np.stack([pp + 2 * reach * pv + reach**2 * vv + q * dt**3 / 3, (pv + reach * vv) * fade + q * dt**2 / 2 * fade, vv * fade**2 + q * dt * fade], -1)
+    def _advance(self, time_s: float) -> float:
+        elapsed = 0.0 if self._time_s is None else time_s - self._time_s
+        if not (np.isfinite(time_s) and (self._time_s is None or elapsed > 0)):
+            raise InputError(f"tracker: time {time_s} s after {self._time_s} s; expected times that grow")
+        self._time_s = time_s
+        return elapsed
 
-    def noise(self, place):
-        h = np.maximum(place[:, 3:4], 1)
-        return (h * self.config.jitter * np.array([0.6, 0.7, 1.6, 1.4])) ** 2
+    def _retire(self, time_s: float, cut: bool, has_looks: bool) -> None:
+        """Sends away who has been out of sight for long, all at a cut; forgets who cannot come back."""
+        tracks, config = self._tracks, self._config
+        gap = time_s - tracks["seen_s"]
+        tracks["away"] |= cut | (gap > self._patience_s)
+        can_return = has_looks & tracks["known"] & (tracks["hits"] >= config.away_hits) & (gap <= config.away_s)
+        self._tracks = tracks[~tracks["away"] | can_return]
 
-    def cost(self, z, look, has, cut):
-        c = self.config
-        S = self.cov[..., 0] + self.noise(self.place)
-        y = z[None] - self.place[:, None]
-        maha = (y**2 / S[:, None]).sum(-1)
-        h = np.maximum(self.place[:, 3], 1)
-        cost = 0.5 * maha + 0.5 * np.log(S / h[:, None] ** 2).sum(-1)[:, None] + 8.0
-        gap = self.time - self.seen
-        cost = cost + (c.gap_cost * np.maximum(gap - self.dt, 0) + c.young_cost * (self.hits < 2))[:, None]
-        cost = np.where(maha > c.gate, np.inf, cost)
-        if has and len(z):
-            s = self.look @ look.T
-            llr = np.where(self.known[:, None], self.similarity.ratio(s, c.app_low, c.app_high) * c.app_weight, 0)
-            cost = cost - llr
-            cost = np.where(self.away[:, None], c.away_cost - self.similarity.ratio(s, -9, c.away_high), cost)
-        return cost
+    def _motion_cost(self, places: Floats, scores: Floats, elapsed: float) -> Floats:
+        """Negative log likelihood `[T, N]`, up to a constant: boxes are measured in heights of the track."""
+        tracks, config = self._tracks, self._config
+        height = tracks["place"][:, 3].clip(min=1)
+        variance = tracks["spread"][..., 0] + _detector_variance(tracks["place"], config)
+        distance = ((places[None] - tracks["place"][:, None]) ** 2 / variance[:, None]).sum(axis=2)
+        width = 0.5 * np.log(variance / height[:, None] ** 2).sum(axis=1)
+        missed_s = (self._now - tracks["seen_s"] - elapsed).clip(min=0)
+        prior = 8.0 + config.gap_cost * missed_s + self._edge_cost(missed_s) + config.young_cost * (tracks["hits"] < 2)
+        cost = 0.5 * distance + (width + prior)[:, None] + config.doubt_cost * (1 - scores)
+        impossible = (distance > config.gate) | tracks["away"][:, None]
+        return np.where(impossible, np.inf, cost)
 
-    def correct(self, t, z, cut):
-        back = t[self.away[t]]
-        zb = z[self.away[t]]
-        self.place[back] = zb; self.velocity[back] = 0; self.cov[back] = self.first_cov(zb)
-        z = z[~self.away[t]]; t = t[~self.away[t]]
-        self.away[back] = False
-        P = self.cov[t]
-        R = self.noise(z)
-        S = P[..., 0] + R
-        kp, kv = P[..., 0] / S, P[..., 1] / S
-        y = z - self.place[t]
-        self.place[t] += kp * y
-        self.velocity[t] += kv * y
-        self.cov[t] = np.stack([(1 - kp) * P[..., 0], (1 - kp) * P[..., 1], P[..., 2] - kv * P[..., 1]], -1)
+    def _edge_cost(self, missed_s: Floats) -> Floats:
+        return self._config.edge_cost * (self._tracks["at_edge"] & (missed_s > 0))
 
-    def first_cov(self, z):
-        R = self.noise(z)
-        h = z[:, 3:4]
-        v = np.concatenate([np.repeat(self.config.first_speed * h, 2, 1) * [1, .4], np.repeat(.3 * h, 2, 1)], 1) ** 2
-        return np.stack([R, np.zeros_like(R), v], -1)
+    @property
+    def _now(self) -> float:
+        assert self._time_s is not None
+        return self._time_s
 
-    def start(self, ids, z, look, time_s, has):
-        n = len(ids)
-        self.ids = np.concatenate([self.ids, ids]); self.place = np.concatenate([self.place, z])
-        self.velocity = np.concatenate([self.velocity, np.zeros((n, 4))])
-        self.cov = np.concatenate([self.cov, self.first_cov(z)])
-        self.seen = np.concatenate([self.seen, np.full(n, time_s)]); self.hits = np.concatenate([self.hits, np.ones(n, np.int64)])
-        self.look = np.concatenate([self.look, look]); self.known = np.concatenate([self.known, np.full(n, has)]); self.away = np.concatenate([self.away, np.zeros(n, bool)])
+    def _add_looks(self, motion_cost: Floats, looks: Floats, cut: bool) -> Floats:
+        tracks, config = self._tracks, self._config
+        odds = self._telling.log_odds(tracks["looks"] @ looks.T)
+        odds_beside_motion = np.where(tracks["known"][:, None], odds.clip(*config.looks_limit), 0)
+        gone = config.away_cost if cut else config.return_cost + config.edge_cost * tracks["at_edge"][:, None]
+        back = gone - odds.clip(max=config.away_limit)
+        return np.where(tracks["away"][:, None], back, motion_cost - odds_beside_motion)
+
+    def _learn_looks(self, track: Ints, looks: Floats, box: Ints, clear: Bools) -> None:
+        """Updates the linked tracks' looks; boxes that others cover say little and are left out."""
+        tracks = self._tracks
+        seen = clear[box] & tracks["known"][track]
+        likeness = (tracks["looks"][track[seen]] * looks[box[seen]]).sum(axis=1)
+        self._telling.learn(likeness, looks[clear])
+        fresh = clear[box] | ~tracks["known"][track]
+        track, box = track[fresh], box[fresh]
+        weight = np.where(tracks["known"][track], self._config.looks_memory, 0)[:, None]
+        tracks["looks"][track] = weight * tracks["looks"][track] + (1 - weight) * looks[box]
+        tracks["known"][track] = True
+
+    def _correct(self, track: Ints, places: Floats) -> None:
+        """Kalman's update of the linked tracks; one that comes back starts its motion anew."""
+        tracks = self._tracks
+        back = tracks["away"][track]
+        tracks["place"][track[back]] = places[back]
+        tracks["velocity"][track[back]] = 0
+        tracks["spread"][track[back]] = _first_spread(places[back], self._config)
+        tracks["away"][track] = False
+        on, places = track[~back], places[~back]
+        place, mixed, speed = np.moveaxis(tracks["spread"][on], -1, 0)
+        total = place + _detector_variance(places, self._config)
+        gain, speed_gain = place / total, mixed / total
+        surprise = places - tracks["place"][on]
+        tracks["place"][on] += gain * surprise
+        tracks["velocity"][on] += speed_gain * surprise
+        tracks["spread"][on] = np.stack([(1 - gain) * place, (1 - gain) * mixed, speed - speed_gain * mixed], axis=-1)
+
+    def _born(self, places: Floats, looks: Floats, time_s: float, known: bool) -> npt.NDArray[np.void]:
+        born = np.zeros(len(places), TRACK)
+        born["id"] = np.arange(self._next_id, self._next_id + len(places))
+        self._next_id += len(places)
+        born["place"], born["looks"], born["known"] = places, looks, known
+        born["spread"] = _first_spread(places, self._config)
+        born["seen_s"], born["hits"] = time_s, 1
+        return born
 
 
-def covered(boxes):
-    other = intersection(boxes[:, None], boxes[None]) / np.maximum(area(boxes), 1e-9)[:, None]
-    np.fill_diagonal(other, 0)
-    return other.max(1, initial=0)
+def _places(boxes: Floats) -> Floats:
+    low, high = boxes[:, :2], boxes[:, 2:]
+    return np.concatenate([(low + high) / 2, high - low], axis=1)
 
 
-def assign(cost, limit):
-    if not cost.size:
-        e = np.zeros(0, np.int64)
-        return e, e
-    capped = np.minimum(cost, limit)
-    t, d = linear_sum_assignment(capped)
-    ok = cost[t, d] < limit
-    return t[ok], d[ok]
+def _at_edge(boxes: Floats, picture: Picture | None) -> Bools:
+    """Whether a box touches the left or right edge; unknown without the picture, and no at the bottom, where many stand."""
+    if picture is None:
+        return np.zeros(len(boxes), np.bool_)
+    width = picture.shape[1]
+    return (boxes[:, 0] <= EDGE * width) | (boxes[:, 2] >= (1 - EDGE) * width)
 
-class Similarity:
-    def __init__(self):
-        self.same = [0.95, 0.05**2, 10.0]
-        self.other = [0.75, 0.12**2, 10.0]
-    def learn(self, a, b, look):
-        s = (a * b).sum(1)
-        o = (look @ look.T)[np.triu_indices(len(look), 1)]
-        for stat, x in ((self.same, s), (self.other, o)):
-            if len(x) == 0: continue
-            n = min(stat[2], 300.0)
-            m = (stat[0] * n + x.sum()) / (n + len(x))
-            v = (stat[1] * n + ((x - m) ** 2).sum()) / (n + len(x))
-            stat[:] = [m, v, n + len(x)]
-    def ratio(self, s, lo, hi):
-        (ms, vs, _), (mo, vo, _) = self.same, self.other
-        vs = max(vs, 0.02**2); vo = max(vo, vs)
-        s = np.minimum(s, ms)   # closer than usual is no worse than usual
-        r = -0.5 * (s - ms) ** 2 / vs + 0.5 * (s - mo) ** 2 / vo + 0.5 * np.log(vo / vs)
-        # below mo, monotone
-        return np.clip(r, lo, hi)
 
-GRID_Y, GRID_X, BINS = 12, 6, 8
-LOOK = 3 * 3 * BINS
+def _detector_variance(places: Floats, config: TrackerConfig) -> Floats:
+    return (places[:, 3:4].clip(min=1) * config.jitter * SHAPE) ** 2
 
-def looks(picture, boxes):
-    n = len(boxes)
-    hgt, wid = picture.shape[:2]
-    fy = (np.arange(GRID_Y) + .5) / GRID_Y; fx = .25 + .5 * (np.arange(GRID_X) + .5) / GRID_X
-    y = np.clip((boxes[:, 1:2] + (boxes[:, 3:4] - boxes[:, 1:2]) * fy), 0, hgt - 1).astype(np.int64)
-    x = np.clip((boxes[:, 0:1] + (boxes[:, 2:3] - boxes[:, 0:1]) * fx), 0, wid - 1).astype(np.int64)
-    rgb = picture[y[:, :, None], x[:, None, :]].astype(np.float64)  # n,gy,gx,3
-    s = rgb.sum(-1) + 30
-    l = rgb.sum(-1) / 765
-    ch = np.stack([l, ((rgb[..., 0] - rgb[..., 1]) / s * 1.2 + .5), ((rgb[..., 2] - (rgb[..., 0] + rgb[..., 1]) / 2) / s * 1.2 + .5)], -1)
-    p = np.clip(ch * (BINS - 1), 0, BINS - 1 - 1e-6)
-    low = p.astype(np.int64); frac = p - low
-    stripe = (np.arange(GRID_Y) * 3 // GRID_Y)[None, :, None, None]
-    base = ((np.arange(n)[:, None, None, None] * 3 + stripe) * 3 + np.arange(3)) * BINS + low
-    hist = np.bincount(base.ravel(), (1 - frac).ravel(), n * LOOK) + np.bincount(base.ravel() + 1, frac.ravel(), n * LOOK)
-    f = np.sqrt(hist.reshape(n, LOOK))
-    return f / np.maximum(np.linalg.norm(f, axis=1, keepdims=True), 1e-9)
 
-def thumbnail(picture):
-    h, w = picture.shape[0] // 16, picture.shape[1] // 16
-    small = picture[: h * 16 : 2, : w * 16 : 2, 1]
-    return small.reshape(h, 8, w, 8).mean((1, 3))
+def _first_spread(places: Floats, config: TrackerConfig) -> Floats:
+    variance = _detector_variance(places, config)
+    height = places[:, 3:4].clip(min=1)
+    speed = np.concatenate([config.first_speed * height * SIDEWAYS, 0.3 * height.repeat(2, axis=1)], axis=1)
+    return np.stack([variance, np.zeros_like(variance), speed**2], axis=-1)
 
-def picture_change(a, b):
-    return np.abs(a - b).mean() / 255 if a.shape == b.shape else 1.0
+
+def _predict(tracks: npt.NDArray[np.void], elapsed: float, config: TrackerConfig) -> None:
+    """Moves all tracks on by `elapsed` seconds: damped constant velocity, white noise of acceleration."""
+    height = tracks["place"][:, 3:4].clip(min=1)
+    drift = np.asarray([config.acceleration, config.acceleration, config.size_drift, config.size_drift])
+    noise = (height * drift) ** 2
+    fade = np.exp(-elapsed / config.damping_s)
+    reach = config.damping_s * (1 - fade)  # how far a speed of 1 still carries
+    place, mixed, speed = np.moveaxis(tracks["spread"], -1, 0)
+    tracks["spread"] = np.stack(
+        [
+            place + 2 * reach * mixed + reach**2 * speed + noise * elapsed**3 / 3,
+            fade * (mixed + reach * speed + noise * elapsed**2 / 2),
+            fade**2 * speed + noise * elapsed * fade,
+        ],
+        axis=-1,
+    )
+    tracks["place"] += tracks["velocity"] * reach
+    tracks["place"][:, 2:] = tracks["place"][:, 2:].clip(min=1)
+    tracks["velocity"] *= fade
+
+
+def _covered(boxes: Floats) -> Floats:
+    """The largest share of each box that one other box covers."""
+    share = intersection(boxes[:, None], boxes[None]) / np.maximum(area(boxes), 1e-9)[:, None]
+    np.fill_diagonal(share, 0)
+    return share.max(axis=1, initial=0)
+
+
+def _assign(cost: Floats, limit: float) -> tuple[Ints, Ints]:
+    """The cheapest pairing in which an unpaired row costs `limit`: rows and columns of the pairs below it."""
+    rows, columns = linear_sum_assignment(np.minimum(cost, limit))
+    made = cost[rows, columns] < limit
+    return rows[made], columns[made]

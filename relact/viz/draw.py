@@ -30,7 +30,7 @@ class Sighting:
 
 
 def sighting(detections: Detections, names: Sequence[str], *, top: int = 3, threshold: float = 0.3) -> Sighting:
-    """The `top` actions of each person that reach the threshold, under `names` (of each column; see `short_names`)."""
+    """The `top` actions of each person that reach the threshold, under `names` (see `short_names`)."""
     size = np.array([detections.width, detections.height] * 2, np.float64)
     order = np.argsort(-detections.scores, axis=1, kind="stable")[:, :top]
     best = np.take_along_axis(detections.scores, order, axis=1)
@@ -43,7 +43,7 @@ def sighting(detections: Detections, names: Sequence[str], *, top: int = 3, thre
 
 
 def short_names(labels: LabelMap) -> tuple[str, ...]:
-    """Names for the screen: AVA's "(e.g., …)" is cut, or to its first example where two actions would share a name."""
+    """Names for the screen: AVA's "(e.g., …)" is cut; its first example stays where names would be alike."""
     stems = [name.split("(")[0].strip() for name in labels.names]
     return tuple(
         name if "(e.g., " not in name else stem if stems.count(stem) == 1 else f"{stem} ({_first_example(name)})"
@@ -56,10 +56,10 @@ def _first_example(name: str) -> str:
 
 
 def interpolate_tracks(sightings: Sequence[Sighting], time: float, *, max_gap: float, hold: float) -> Sighting:
-    """Everyone at `time`, from sightings in order of time: boxes move in straight lines, texts are the nearest ones.
+    """Everyone at `time`, from sightings in order: boxes move in straight lines, texts are the nearest.
 
-    A person seen before and after, at most `max_gap` seconds apart, is between the two; one seen on one side only
-    stays in place for `hold` seconds.
+    A person seen before and after, at most `max_gap` seconds apart, is between the two; one seen on one side
+    only stays in place for `hold` seconds.
     """
     earlier: dict[int, tuple[Sighting, int]] = {}
     later: dict[int, tuple[Sighting, int]] = {}
@@ -80,7 +80,11 @@ def interpolate_tracks(sightings: Sequence[Sighting], time: float, *, max_gap: f
 
 
 def _between(
-    earlier: tuple[Sighting, int] | None, later: tuple[Sighting, int] | None, time: float, max_gap: float, hold: float
+    earlier: tuple[Sighting, int] | None,
+    later: tuple[Sighting, int] | None,
+    time: float,
+    max_gap: float,
+    hold: float,
 ) -> tuple[Rects, tuple[Line, ...]] | None:
     if earlier is not None and later is not None and later[0].time - earlier[0].time <= max_gap:
         part = (time - earlier[0].time) / (later[0].time - earlier[0].time)
@@ -93,7 +97,12 @@ def _between(
 
 
 def annotate(
-    frames: Iterable[tuple[Picture, float]], sightings: Iterable[Sighting], painter: "Painter", *, max_gap: float, hold: float
+    frames: Iterable[tuple[Picture, float]],
+    sightings: Iterable[Sighting],
+    painter: "Painter",
+    *,
+    max_gap: float,
+    hold: float,
 ) -> Iterator[tuple[Picture, float]]:
     """Each frame (RGB, seconds) with what is known at its time; both streams in order of time.
 
@@ -150,7 +159,7 @@ def draw(picture: Picture, boxes_px: Rects, ids: Sequence[int], lines: Sequence[
 
 
 def _frame(out: Picture, box: Sequence[int], tint: Colour, stroke: int) -> None:
-    """A rectangle of `stroke` pixels inside the box, and a darkened line around it that sets it off anything."""
+    """A rectangle of `stroke` pixels inside the box, and a dark line around it that sets it off anything."""
     x1, y1, x2, y2 = box
     if x2 - x1 < 2 * stroke or y2 - y1 < 2 * stroke:
         out[y1:y2, x1:x2] = tint
@@ -187,7 +196,9 @@ def _join(
     out[max(y - stroke, 0) : min(y + stroke + 1, height), max(x - stroke, 0) : min(x + stroke + 1, width)] = tint
 
 
-def _line(out: Picture, start: npt.NDArray[np.float64], end: npt.NDArray[np.float64], tint: Colour, thickness: int) -> None:
+def _line(
+    out: Picture, start: npt.NDArray[np.float64], end: npt.NDArray[np.float64], tint: Colour, thickness: int
+) -> None:
     """A smooth line: along the longer axis, each pixel takes the share of it that the line covers."""
     steep = abs(end[1] - start[1]) > abs(end[0] - start[0])
     canvas = out.transpose(1, 0, 2) if steep else out  # a view: rows across, columns along

@@ -1,10 +1,10 @@
-"""Where text plates go: close to their people, on no face, on no other plate, and still while nothing forces a move.
+"""Where text plates go: close to their people, on no face or other plate, still while nothing forces a move.
 
-A greedy search over slots around each box, then over a grid of the whole picture (a plate far from its box gets a
-leader line). The number of text lines allowed per plate is lowered, for all people alike, when that frees room.
+A greedy search over slots around each box, then over a grid of the whole picture (a plate far from its box
+gets a leader line). The lines of text allowed per plate are lowered, for all alike, when that frees room.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,7 +63,7 @@ _GOOD = 0.4  # a plate that costs less is fine where it is
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where one person's plate is: the upper left corner, which of its sizes, and whether a leader joins it to the box."""
+    """Where one person's plate is: its upper left corner, its size, whether a leader joins it to the box."""
 
     x: int
     y: int
@@ -87,11 +87,12 @@ def layout(
 ) -> Placements:
     """A place for each person's plate; None where even the smallest finds no room.
 
-    boxes: `[N, 4]` pixels; plate_sizes: per person `[V, 2]` widths and heights, the fullest first, the last for the
-    bare id. Plates are inside the picture and apart from each other. A plate is on someone's face zone (the upper third
-    of a box) only if it is the last size and no slot of the picture would take it. `previous` is preferred.
+    boxes: `[N, 4]` pixels; plate_sizes: per person `[V, 2]` widths and heights, the fullest first, the last
+    for the bare id. Plates are inside the picture and apart from each other. A plate is on a face zone (the
+    upper third of a box) only if it is the last size and no slot of the picture would take it. `previous` is
+    preferred.
     """
-    before = list(previous) if previous is not None else [None] * len(boxes)
+    before: Placements = list(previous) if previous is not None else [None] * len(boxes)
     fullest = max((len(sizes) for sizes in plate_sizes), default=0)
     best: Placements = []
     best_cost = np.inf
@@ -109,8 +110,8 @@ def layout(
 class Layouter:
     """Lays out picture after picture of a video, so that plates stand still beside their people.
 
-    While the people and their texts stay, each plate keeps its slot, moving with the box, until that would cover a face
-    or another plate; new texts start a new search, in which the old place is preferred.
+    While the people and their texts stay, each plate keeps its slot, moving with the box, until that would
+    cover a face or another plate; new texts start a new search, in which the old place is preferred.
     """
 
     def __init__(self) -> None:
@@ -152,7 +153,7 @@ def _kept(
     corner = np.floor(np.clip(corner, 0, [width, height] - size))
     rects = np.concatenate([corner, corner + size], axis=1)
     apart = np.triu(_common(rects, rects), 1).sum() == 0
-    on_face = _common(rects, face_zones(boxes)).any(axis=1)
+    on_face = _meets(rects, face_zones(boxes))
     if not apart or (on_face & np.array([p.cost < _ON_A_FACE for p in old])).any():
         return None
     joined = _needs_leader(np.array(rows), np.asarray(boxes, np.float64), rects, _gap(width, height)).tolist()
@@ -163,7 +164,7 @@ def _kept(
 
 
 def _corners(boxes: Rects, sizes: npt.NDArray[np.integer], slots: Floats, gap: int) -> Floats:
-    """Upper left corners of plates in slots, `[..., 4], [..., 2], [..., 7] -> [..., 2]`, not yet pushed inside."""
+    """Upper left corners of plates in slots, `[..., 4], [..., 2], [..., 7] -> [..., 2]`; may be outside."""
     fraction, anchor, gaps = slots[..., [0, 3]], slots[..., [1, 4]], slots[..., [2, 5]]
     return boxes[..., :2] + fraction * (boxes[..., 2:] - boxes[..., :2]) - anchor * sizes + gaps * gap
 
@@ -176,7 +177,7 @@ def face_zones(boxes: Rects) -> Rects:
 
 
 def grid(size: npt.NDArray[np.integer], width: int, height: int) -> Floats:
-    """The corners `[C, 2]` that a plate may take anywhere in the picture, margins included; none if it is too large."""
+    """The corners `[C, 2]` that a plate may take anywhere in the picture; none if it is too large."""
     room = np.array([width, height]) - size
     if (room < 0).any():
         return np.zeros((0, 2))
@@ -230,23 +231,30 @@ class _Search:
         return placements
 
     def _choose(self, i: int, sizes: _Sizes, near: _Candidates, before: Placement | None) -> Placement | None:
-        bare = np.array([sizes.last])
-        stages = (
-            lambda: near,
-            lambda: self._anywhere(i, sizes, sizes.text, before),
-            lambda: self._near(i, sizes, bare, before),
-            lambda: self._anywhere(i, sizes, bare, before),
-            lambda: self._on_a_face(i, sizes),
-        )
-        for stage in stages:
-            candidates = stage()
+        for candidates in self._stages(i, sizes, near, before):
             free = candidates.where(~_meets(candidates.rects, self.placed))
             if len(free.cost):
                 k = int(free.cost.argmin())
                 x, y = free.rects[k, :2].astype(int).tolist()
                 slot, cost = int(free.slot[k]), float(free.cost[k])
-                return Placement(x=x, y=y, size=int(free.variant[k]), leader=self._apart(i, free.rects[k]), slot=slot, cost=cost)
+                return Placement(
+                    x=x,
+                    y=y,
+                    size=int(free.variant[k]),
+                    leader=self._apart(i, free.rects[k]),
+                    slot=slot,
+                    cost=cost,
+                )
         return None
+
+    def _stages(self, i: int, sizes: _Sizes, near: _Candidates, before: Placement | None) -> Iterator[_Candidates]:
+        """What to try, best first; each is worked out only when the ones before it hold nothing free."""
+        bare = np.array([sizes.last])
+        yield near
+        yield self._anywhere(i, sizes, sizes.text, before)
+        yield self._near(i, sizes, bare, before)
+        yield self._anywhere(i, sizes, bare, before)
+        yield self._on_a_face(i, sizes)
 
     def _near(self, i: int, sizes: _Sizes, variants: npt.NDArray[np.intp], before: Placement | None) -> _Candidates:
         """Slots around the box, pushed into the picture, off all faces."""
@@ -257,7 +265,7 @@ class _Search:
         return self._free(i, sizes, inside, variant, slot, _SLOTS[:, None, 6] + moved, before)
 
     def _anywhere(self, i: int, sizes: _Sizes, variants: npt.NDArray[np.intp], before: Placement | None) -> _Candidates:
-        """The grid over the whole picture, off all faces; far costs more, and so does a leader across faces."""
+        """The grid over the whole picture, off all faces; far costs more, a leader across faces too."""
         corners = [grid(sizes.all[v], self.width, self.height) for v in variants]
         if before is not None and before.slot == _GRID and before.size in variants:
             corners.append(np.array([[before.x, before.y]], np.float64))
@@ -280,8 +288,13 @@ class _Search:
         cost: Floats,
         before: Placement | None,
     ) -> _Candidates:
-        """Candidates that fit, off faces, priced for the bodies they cover and the lines of text they give up."""
-        corner, variant, slot, cost = np.floor(corner).reshape(-1, 2), variant.ravel(), slot.ravel(), cost.ravel()
+        """Candidates that fit, off faces, priced for bodies covered and lines of text given up."""
+        corner, variant, slot, cost = (
+            np.floor(corner).reshape(-1, 2),
+            variant.ravel(),
+            slot.ravel(),
+            cost.ravel(),
+        )
         rects = np.concatenate([corner, corner + sizes.all[variant]], axis=1)
         fits = (corner >= 0).all(axis=1) & (rects[:, 2] <= self.width) & (rects[:, 3] <= self.height)
         found = _Candidates(rects, variant, slot, cost).where(fits & ~_meets(rects, self.faces))
@@ -291,7 +304,9 @@ class _Search:
         cover = _common(found.rects, self.boxes) @ weights / area
         found.cost = found.cost + cover.clip(max=2.0) + sizes.cost(found.variant)
         if before is not None:
-            found.cost -= _STAY * (found.slot == before.slot) * (found.variant == before.size) * self._same(found, before)
+            found.cost -= (
+                _STAY * (found.slot == before.slot) * (found.variant == before.size) * self._same(found, before)
+            )
         return found
 
     def _same(self, found: _Candidates, before: Placement) -> npt.NDArray[np.bool_]:
@@ -320,7 +335,7 @@ class _Search:
 
 
 def leader(boxes: Rects, rects: Rects) -> tuple[Floats, Floats]:
-    """The shortest way from a box, below its face zone, to its plate: points on each; `[..., 4]` with `[..., 4]`."""
+    """The shortest way from a box, below its face zone, to its plate: a point on each; `[..., 4]` both."""
     below = boxes[..., :2].astype(np.float64)
     below[..., 1] += (boxes[..., 3] - boxes[..., 1]) * FACE
     middle = (rects[..., :2] + rects[..., 2:]) / 2
@@ -328,9 +343,7 @@ def leader(boxes: Rects, rects: Rects) -> tuple[Floats, Floats]:
     return joint, np.clip(joint, rects[..., :2], rects[..., 2:])
 
 
-def _needs_leader(
-    owner: npt.NDArray[np.integer], boxes: Rects, rects: Rects, gap: int
-) -> npt.NDArray[np.bool_]:
+def _needs_leader(owner: npt.NDArray[np.integer], boxes: Rects, rects: Rects, gap: int) -> npt.NDArray[np.bool_]:
     """Whether a plate of `boxes[owner]` stands away from its box, or on someone else more than on its own."""
     own = boxes[owner]
     away = np.maximum(rects[:, :2] - own[:, 2:], own[:, :2] - rects[:, 2:]).clip(min=0)
@@ -338,7 +351,7 @@ def _needs_leader(
     row = np.arange(len(owner))
     on_own = cover[row, owner]
     cover[row, owner] = 0.0
-    return (np.linalg.norm(away, axis=1) > 3 * gap) | (cover.max(axis=1) > on_own)
+    return np.asarray((np.hypot(*away.T) > 3 * gap) | (cover.max(axis=1) > on_own), np.bool_)
 
 
 def _gap(width: int, height: int) -> int:
@@ -356,4 +369,4 @@ def _meets(a: Rects, b: Rects) -> npt.NDArray[np.bool_]:
     """Which of `a` have area in common with any of `b`."""
     x = (a[:, None, 0] < b[None, :, 2]) & (b[None, :, 0] < a[:, None, 2])
     y = (a[:, None, 1] < b[None, :, 3]) & (b[None, :, 1] < a[:, None, 3])
-    return (x & y).any(axis=1)
+    return np.asarray((x & y).any(axis=1))

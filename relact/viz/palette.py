@@ -22,7 +22,7 @@ _TONES = ((0.95, 0.55), (0.80, 0.85), (1.00, 0.35), (0.65, 0.60))  # (value, sat
 
 @functools.lru_cache(maxsize=4096)
 def colour(person: int) -> Colour:
-    """The colour of a person's id (from 1): seven chosen ones, then hues by the golden ratio in four tones."""
+    """The colour of a person's id (from 1): seven chosen, then hues by the golden ratio in four tones."""
     if 1 <= person <= len(OKABE_ITO):
         return OKABE_ITO[person - 1]
     value, saturation = _TONES[person % len(_TONES)]

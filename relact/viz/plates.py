@@ -1,8 +1,9 @@
 """The text plates beside people: measured, rendered once, and blended into pictures."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ _REMEMBERED = 512
 
 
 class Plates:
-    """Plates for pictures of one size: a chip with the person's id and, beside it, lines with a bar for the score."""
+    """Plates for pictures of one size: a chip with the person's id, and lines with a bar for the score."""
 
     def __init__(self, width: int, height: int, font: str | None = None) -> None:
         short = min(width, height)
@@ -35,7 +36,7 @@ class Plates:
         self._pictures: dict[tuple[int, tuple[Line, ...]], tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]] = {}
 
     def sizes(self, person: int, lines: tuple[Line, ...]) -> npt.NDArray[np.int64]:
-        """(width, height) of the plate with all lines, one less, …, one, and with the id alone: `[len(lines) + 1, 2]`."""
+        """(width, height) of the plate with all lines, one less, …, the id alone: `[lines + 1, 2]`."""
         key = (person, lines)
         if key not in self._sizes:
             _forget(self._sizes)
@@ -43,7 +44,9 @@ class Plates:
             self._sizes[key] = np.array([self._measure(person, lines[:count]) for count in counts])
         return self._sizes[key]
 
-    def paste(self, out: npt.NDArray[np.uint8], x: int, y: int, person: int, lines: tuple[Line, ...], size: int) -> None:
+    def paste(
+        self, out: npt.NDArray[np.uint8], x: int, y: int, person: int, lines: tuple[Line, ...], size: int
+    ) -> None:
         """Blend the plate of the given size (an index into `sizes`) into `out` at its upper left corner."""
         key = (person, lines[: len(lines) - size])
         if key not in self._pictures:
@@ -85,7 +88,7 @@ class Plates:
         for row, line in enumerate(lines):
             name, score = self._text(line)
             y = top + row * self._line
-            end = chip + (width - chip) * min(max(line[1], 0.0), 1.0)
+            end = chip + 1 + (width - chip - 2) * min(max(line[1], 0.0), 1.0)
             shade = tuple(round(c * _BAR + b * (1 - _BAR)) for c, b in zip(tint, _BACK[:3], strict=True))
             pen.rectangle((chip + 1, y + 1, end, y + self._line - 2), fill=(*shade, 225))
             middle = y + self._line / 2
@@ -104,6 +107,6 @@ def _font(path: str | None, size: int) -> ImageFont.FreeTypeFont | ImageFont.Ima
         raise InputError(f"{path}: expected a TrueType or OpenType font: {error}") from error
 
 
-def _forget(cache: dict[tuple[int, tuple[Line, ...]], object]) -> None:
+def _forget(cache: MutableMapping[tuple[int, tuple[Line, ...]], Any]) -> None:
     if len(cache) >= _REMEMBERED:
         cache.clear()

@@ -23,7 +23,9 @@ counts = st.lists(st.integers(0, 4), min_size=0, max_size=6)
 
 @given(views, box_arrays)
 def test_a_view_round_trips(view: View, boxes: np.ndarray):
-    np.testing.assert_allclose(view.to_frame(view.to_clip(boxes)), boxes, atol=1e-9 * max(view.width, view.height, 1000))
+    np.testing.assert_allclose(
+        view.to_frame(view.to_clip(boxes)), boxes, atol=1e-9 * max(view.width, view.height, 1000)
+    )
 
 
 @given(views, box_arrays)

@@ -8,7 +8,11 @@ from relact.labels import LabelMap
 
 def test_ava_has_80_actions_in_three_groups_and_60_are_evaluated():
     ava = LabelMap.load("ava")
-    assert {group: len(ids) for group, ids in ava.groups().items()} == {"pose": 14, "object": 49, "person": 17}
+    assert {group: len(ids) for group, ids in ava.groups().items()} == {
+        "pose": 14,
+        "object": 49,
+        "person": 17,
+    }
     assert len(ava) == 80
     assert LabelMap.load("ava60") == ava.evaluated()
     assert len(LabelMap.load("ava60")) == 60

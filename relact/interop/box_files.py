@@ -1,0 +1,283 @@
+"""Person boxes from a file of any known format, as one table.
+
+    ava     csv without header: video,seconds,x1,y1,x2,y2,[action],[score or person id]   (0 to 1)
+    pickle  published proposals: {"video,0902": [N, 5]} (MMAction2), or ACAR-Net's (list of dicts, classes)
+    mot     text: frame,id,left,top,width,height,conf,...; frame, left and top count from 1
+    json    see `relact.interop.box_json`
+    csv     with header: time_s or frame (from 0), x1,y1,x2,y2 (or x1_px ...),
+    [video,person_id,score,action_id] ucf24   pyannot.pkl, UCF101v2-GT.pkl, or the folder of label text files
+
+A format is told by suffix and content; `format` overrides. Formats without a video's name serve the video at
+hand.
+"""
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from relact.errors import InputError, at
+from relact.interop import box_json, box_pickle, ucf24
+from relact.interop.ava_csv import read_ava_csv
+from relact.interop.box_table import BoxTable, Floats, Ints, Units, VideoBoxes, make_table
+from relact.interop.unpickle import restricted_load
+
+__all__ = ["BoxTable", "Format", "VideoBoxes", "read_boxes"]
+
+Format = Literal["ava", "pickle", "mot", "json", "csv", "ucf24"]
+
+
+def read_boxes(path: str | Path, format: str | None = None, units: str | None = None) -> BoxTable:
+    """The person boxes of `path`; `format` (see above) and `units` ("unit" or "pixel") where the file leaves
+    them open.
+
+    Raises InputError with file and line (or entry) for a missing, broken or unknown file, NaN, and x2 < x1.
+    """
+    if format is not None and format not in get_args(Format):
+        raise InputError(f"box format {format!r}; expected one of {', '.join(get_args(Format))}")
+    if units is not None and units not in get_args(Units):
+        raise InputError(f"box units {units!r}; expected 'unit' (0 to 1) or 'pixel'")
+    if not Path(path).exists():
+        raise InputError(f"{at(path)}: no such file; expected person boxes")
+    kind = format or _format_of(Path(path))
+    if kind == "ava":
+        return _read_ava(path, units)
+    if kind == "pickle":
+        return _read_pickle(path, units)
+    if kind == "mot":
+        return _read_mot(path, units)
+    if kind == "json":
+        return box_json.read(path, _text(path), units)
+    if kind == "ucf24":
+        return _from_ucf24(path, _ucf24_tubes(path))
+    return _read_csv(path, units)
+
+
+def _format_of(path: Path) -> str:
+    if path.is_dir():
+        return "ucf24"
+    suffix = Path(path.stem).suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
+    if suffix in (".pkl", ".pickle"):
+        return "pickle"
+    if suffix == ".json":
+        return "json"
+    first = next((line for line in _text(path).splitlines() if line.strip()), "")
+    cells = [cell.strip() for cell in first.replace(" ", ",").split(",")]
+    if any(cell in ("x1", "x1_px") for cell in cells):
+        return "csv"
+    numeric = all(_is_number(cell) for cell in cells if cell)
+    if numeric and len(cells) >= 6 and (suffix == ".txt" or len(cells) >= 9):
+        return "mot"
+    if suffix in (".csv", ".txt"):
+        return "ava"
+    raise InputError(f"{at(path)}: cannot tell the format of these boxes; give it: {', '.join(get_args(Format))}")
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _text(path: str | Path) -> str:
+    try:
+        content = Path(path).read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+        return content.decode("utf-8-sig")
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{at(path)}: the gzip file is cut off or damaged ({error})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{at(path)}: not a text file ({error.reason}); expected person boxes") from error
+    except OSError as error:
+        raise InputError(f"{at(path)}: cannot be read ({error.strerror})") from error
+
+
+def _read_ava(path: str | Path, units: str | None) -> BoxTable:
+    """The last column is a person id where all rows have actions and whole numbers, as in the ground truth.
+
+    Beside actions, a fraction is the score of the action and says nothing of the box.
+    """
+    table = read_ava_csv(path, "boxes", "pixel" if units == "pixel" else "unit")
+    assert table.score is not None
+    labelled = table.action >= 0
+    whole = bool((table.score == np.floor(table.score)).all()) and bool((table.score != 1).any())
+    is_truth = bool(labelled.all()) and whole
+    return make_table(
+        path=path,
+        clock="seconds",
+        units="pixel" if units == "pixel" else "unit",
+        videos=table.videos,
+        video=table.video,
+        instant=table.time,
+        boxes=table.boxes,
+        score=np.where(labelled, 1.0, table.score),
+        person_id=table.score.astype(np.int64) if is_truth else None,
+        label=table.action,
+        line=table.lines,
+        empty_video=table.empty.video,
+        empty_instant=table.empty.microseconds / 1e6,
+    )
+
+
+def _read_pickle(path: str | Path, units: str | None) -> BoxTable:
+    content = restricted_load(path)
+    if ucf24.is_annotation(content):
+        return _from_ucf24(path, ucf24.read_annotation(path, content))
+    return box_pickle.read(path, content, units)
+
+
+def _ucf24_tubes(path: str | Path) -> ucf24.UcfTubes:
+    return ucf24.read_label_folder(path) if Path(path).is_dir() else ucf24.read_annotation(path)
+
+
+def _from_ucf24(path: str | Path, tubes: ucf24.UcfTubes) -> BoxTable:
+    """Whole pixels 3 out of the picture and more stand in the annotation: they are cut, not refused."""
+    return make_table(
+        path=path,
+        clock="frames",
+        units="pixel",
+        picture=ucf24.PICTURE,
+        amodal=True,
+        videos=tubes.videos,
+        video=tubes.video,
+        instant=tubes.frame,
+        boxes=tubes.boxes,
+        person_id=np.where(tubes.tube > 0, tubes.tube, -1),
+        label=tubes.label,
+        line_word="box",
+    )
+
+
+def _read_mot(path: str | Path, units: str | None) -> BoxTable:
+    """MOTChallenge: frame, left and top count from 1. Ground truth has 9 columns: rows flagged 0 are not
+    judged.
+    """
+    values, line = _number_rows(path, _text(path), least=6, expected="frame,id,left,top,width,height,conf,...")
+    columns = values.shape[1]
+    if columns == 9:
+        kept = values[:, 6] != 0
+        values, line = values[kept], line[kept]
+    corner = values[:, 2:4] - (0 if units == "unit" else 1)
+    conf = values[:, 6] if columns > 6 else np.ones(len(values))
+    return make_table(
+        path=path,
+        clock="frames",
+        units="unit" if units == "unit" else "pixel",
+        amodal=True,
+        videos=("",),
+        video=np.zeros(len(values), np.int64),
+        instant=values[:, 0] - 1,
+        boxes=np.concatenate([corner, corner + values[:, 4:6]], axis=1),
+        score=np.where(conf == -1, 1.0, conf),
+        person_id=values[:, 1],
+        line=line,
+    )
+
+
+def _number_rows(path: str | Path, text: str, least: int, expected: str) -> tuple[Floats, Ints]:
+    """Rows of numbers of equal width, at least `least`, and their line numbers. Raises InputError naming the
+    line.
+    """
+    lines = text.splitlines()
+    line = np.asarray([k for k, row in enumerate(lines, start=1) if row.strip()], np.int64)
+    rows = [row.strip().rstrip(",") for row in lines if row.strip()]
+    if not rows:
+        return np.zeros((0, least)), line
+    comma = "," in rows[0]
+    try:
+        values = np.loadtxt(rows, delimiter="," if comma else None, ndmin=2, comments=None)
+        if values.shape[1] >= least:
+            return values, line
+    except ValueError:
+        pass  # the careful pass below says where
+    width = max(len(_cells(rows[0], comma)), least)
+    for number, row in zip(line.tolist(), rows, strict=True):
+        cells = _cells(row, comma)
+        if len(cells) != width:
+            cut = "; is the file cut off?" if number == line[-1] else ""
+            raise InputError(f"{at(path, number)}: {len(cells)} columns; expected {width} as {expected}{cut}")
+        bad = next((cell for cell in cells if not _is_number(cell)), None)
+        if bad is not None:
+            raise InputError(f"{at(path, number)}: {bad!r} is not a number; expected {expected}")
+    raise AssertionError("numpy refused rows in which nothing is wrong")
+
+
+def _cells(row: str, comma: bool) -> list[str]:
+    return row.split(",") if comma else row.split()
+
+
+_UNIT_COLUMNS, _PIXEL_COLUMNS = ("x1", "y1", "x2", "y2"), ("x1_px", "y1_px", "x2_px", "y2_px")
+
+
+def _read_csv(path: str | Path, units: str | None) -> BoxTable:
+    """Plain csv with a header, our own actions.csv included (there `score` is the action's, `box_score` the
+    box's).
+    """
+    columns, line = _csv_columns(path, _text(path))
+    has_unit = all(name in columns for name in _UNIT_COLUMNS)
+    has_pixel = all(name in columns for name in _PIXEL_COLUMNS)
+    if not has_unit and not has_pixel:
+        raise InputError(f"{at(path, 1)}: header {', '.join(columns)}; expected x1,y1,x2,y2 (or x1_px …) among them")
+    clock: Literal["seconds", "frames"] = "seconds" if "time_s" in columns else "frames"
+    if clock == "frames" and "frame" not in columns:
+        raise InputError(f"{at(path, 1)}: header {', '.join(columns)}; expected time_s or frame among them")
+    pixel = not has_unit or (units == "pixel")
+    chosen = _PIXEL_COLUMNS if has_pixel and pixel else _UNIT_COLUMNS
+    videos, video = np.unique(np.asarray(columns.get("video", [""] * len(line)), str), return_inverse=True)
+
+    def numbers(name: str, blank: float) -> Floats:
+        return _numbers(path, columns[name], line, name, blank) if name in columns else np.full(len(line), blank)
+
+    is_actions = "action" in columns or "action_id" in columns
+    return make_table(
+        path=path,
+        clock=clock,
+        units="pixel" if pixel else "unit",
+        videos=tuple(videos.tolist()),
+        video=video,
+        instant=numbers("time_s" if clock == "seconds" else "frame", np.nan),
+        boxes=np.stack([numbers(name, np.nan) for name in chosen], axis=1),
+        score=numbers("box_score" if "box_score" in columns or is_actions else "score", 1.0),
+        person_id=numbers("person_id", -1),
+        label=numbers("action_id", -1),
+        line=line,
+    )
+
+
+def _csv_columns(path: str | Path, text: str) -> tuple[dict[str, Sequence[str]], Ints]:
+    reader = csv.reader(io.StringIO(text))
+    header: list[str] = []
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    for row in reader:
+        if not any(cell.strip() for cell in row):
+            continue
+        if not header:
+            header = [cell.strip() for cell in row]
+            continue
+        if len(row) != len(header):
+            raise InputError(
+                f"{at(path, reader.line_num)}: {len(row)} columns; expected {len(header)} as the header says"
+                " (is the file cut off here?)"
+            )
+        rows.append(row)
+        lines.append(reader.line_num)
+    cells: list[Any] = list(zip(*rows, strict=True)) if rows else [()] * len(header)
+    return dict(zip(header, cells, strict=True)), np.asarray(lines, np.int64)
+
+
+def _numbers(path: str | Path, cells: Sequence[str], line: Ints, name: str, blank: float) -> Floats:
+    filled = [cell if cell.strip() else blank for cell in cells]
+    try:
+        return np.asarray(filled, np.float64)
+    except ValueError:
+        bad = next(k for k, cell in enumerate(cells) if cell.strip() and not _is_number(cell))
+        raise InputError(f"{at(path, int(line[bad]))}: {name} is {cells[bad]!r}; expected a number") from None

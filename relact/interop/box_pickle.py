@@ -1,0 +1,104 @@
+"""Person boxes in the published pickles of MMAction2 and ACAR-Net, already read by the restricted
+unpickler.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from relact.errors import InputError, at
+from relact.interop.box_table import BoxTable, Floats, make_table
+
+
+class _Entry(NamedTuple):
+    video: str
+    time_s: float
+    boxes: Floats  # [N, 5], score last
+    label: list[tuple[int, int]]  # (row, action id)
+
+
+def read(path: str | Path, content: object, units: str | None) -> BoxTable:
+    """A table from the pickle's content. Raises InputError naming the entry that is of no known layout."""
+    if isinstance(content, dict):
+        entries = list(_proposals(path, content))
+    elif isinstance(content, (tuple, list)):
+        entries = list(_acar(path, content))
+    else:
+        raise InputError(f"{at(path)}: {_expected()}, got {type(content).__name__}")
+    videos = list(dict.fromkeys(entry.video for entry in entries))
+    code = {video: k for k, video in enumerate(videos)}
+    rows = np.concatenate([np.zeros((0, 5)), *(entry.boxes for entry in entries)])
+    length = np.asarray([len(entry.boxes) for entry in entries], np.int64)
+    number = np.repeat(np.arange(1, len(entries) + 1), length)
+    video = np.asarray([code[entry.video] for entry in entries], np.int64)
+    time = np.asarray([entry.time_s for entry in entries], np.float64)
+    first = np.cumsum(length) - length
+    pairs = [
+        (start + row, action)
+        for start, entry in zip(first.tolist(), entries, strict=True)
+        for row, action in entry.label
+    ]
+    source = np.asarray([*range(len(rows)), *(row for row, _ in pairs)], np.int64)
+    label = np.asarray([-1] * len(rows) + [action for _, action in pairs], np.int64)
+    return make_table(
+        path=path,
+        clock="seconds",
+        units="pixel" if units == "pixel" else "unit",
+        videos=videos,
+        video=np.repeat(video, length)[source],
+        instant=np.repeat(time, length)[source],
+        boxes=rows[source, :4],
+        score=rows[source, 4],
+        label=label,
+        line=number[source],
+        line_word="entry",
+        empty_video=video[length == 0],
+        empty_instant=time[length == 0],
+    )
+
+
+def _expected() -> str:
+    return "expected proposals: a dict of 'video,0902' to an array [N, 5], or ACAR-Net's annotation"
+
+
+def _proposals(path: str | Path, content: Mapping[Any, Any]) -> Iterator[_Entry]:
+    for number, (key, value) in enumerate(content.items(), start=1):
+        video, comma, time = str(key).rpartition(",")
+        boxes = np.asarray(value)
+        if boxes.size == 0:
+            boxes = np.zeros((0, 5))
+        if not comma or boxes.ndim != 2 or boxes.shape[1] not in (4, 5) or boxes.dtype.kind not in "fiu":
+            raise InputError(f"{at(path)} entry {number} ({key!r}): {_expected()}")
+        yield _Entry(video, _seconds(path, number, time), _scored(boxes.astype(np.float64)), [])
+
+
+def _acar(path: str | Path, content: Sequence[Any]) -> Iterator[_Entry]:
+    """`(entries, idx_to_class)`, or the entries alone; labels are indices into the classes, whose `id` is
+    AVA's.
+    """
+    paired = len(content) == 2 and isinstance(content[0], list)
+    entries = content[0] if paired else content
+    classes: Any = content[1] if paired else None
+    for number, entry in enumerate(entries, start=1):
+        try:
+            people = entry["labels"]
+            boxes = np.asarray([person["bounding_box"] for person in people], np.float64).reshape(-1, 4)
+            label = [(row, index) for row, person in enumerate(people) for index in person.get("label", ())]
+            ids = [(row, int(classes[index]["id"])) for row, index in label] if classes is not None else []
+            video, time = str(entry["video"]), str(entry["time"])
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise InputError(f"{at(path)} entry {number}: {_expected()} ({type(error).__name__}: {error})") from error
+        yield _Entry(video, _seconds(path, number, time), _scored(boxes), ids)
+
+
+def _seconds(path: str | Path, number: int, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{at(path)} entry {number}: time {text!r}; expected seconds") from None
+
+
+def _scored(boxes: Floats) -> Floats:
+    return boxes if boxes.shape[1] == 5 else np.column_stack([boxes, np.ones(len(boxes))])

@@ -1,0 +1,140 @@
+"""Where the people of a keyframe come from: a detector with a tracker behind it, or a box file."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from relact.boxes import scale
+from relact.data.windows import KeyframeWindow, SampledFrame
+from relact.errors import InputError
+from relact.interop.box_table import VideoBoxes
+from relact.video.people import Detector
+from relact.video.tracker import Tracker
+
+Floats = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
+
+DENSE_HZ = 4.0
+"""A box file with this many instants a second is tracked from box to box; a sparser one is linked by appearance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class People:
+    """Who is in a keyframe: N people."""
+
+    boxes: Floats
+    """[N, 4] in [0, 1] of the frame"""
+    scores: Floats
+    ids: Ids
+    """-1 where nobody has followed them"""
+
+    @classmethod
+    def nobody(cls) -> "People":
+        return cls(boxes=np.zeros((0, 4), np.float32), scores=np.zeros(0, np.float32), ids=np.zeros(0, np.int64))
+
+
+class PeopleSource(Protocol):
+    """Where the boxes come from. `sample_every` asks for a picture every so many seconds; None = none needed."""
+
+    sample_every: float | None
+
+    def see(self, sample: SampledFrame) -> None:
+        """A picture at the sampled rate."""
+
+    def at(self, window: KeyframeWindow) -> People:
+        """The people of a keyframe whose pictures have all been seen."""
+
+    @property
+    def seen(self) -> Iterable[tuple[float, People]]:
+        """(second, people) of every instant that is known, also between keyframes: boxes for drawing."""
+
+
+class DetectedPeople:
+    """A person detector and a tracker behind it."""
+
+    def __init__(self, detector: Detector, *, hz: float, every: float, threshold: float) -> None:
+        self.sample_every: float | None = 1 / hz
+        self.highest = 0.0
+        """best box score seen, kept or not: worth telling where nobody was found"""
+        self._detector = detector
+        self._tracker = Tracker(rate_hz=hz)
+        self._threshold = threshold
+        self._recent: deque[tuple[float, People]] = deque()
+        self._horizon = every + 30.0  # seconds; a window reaches no further
+        self.seen: list[tuple[float, People]] = []
+
+    def see(self, sample: SampledFrame) -> None:
+        height, width = sample.picture.shape[:2]
+        [(boxes, scores)] = self._detector([sample.picture])
+        self.highest = max(self.highest, float(scores.max(initial=0)))
+        keep = scores >= self._threshold
+        boxes, scores = boxes[keep], scores[keep]
+        ids = self._tracker.update(boxes, scores, sample.frame_s, sample.picture)
+        unit = scale(boxes.astype(np.float32), 1 / width, 1 / height).clip(0, 1)
+        people = People(boxes=unit, scores=scores.astype(np.float32), ids=ids)
+        self._recent.append((sample.frame_s, people))
+        self.seen.append((sample.frame_s, people))
+        while self._recent[0][0] < sample.frame_s - self._horizon:
+            self._recent.popleft()
+
+    def at(self, window: KeyframeWindow) -> People:
+        if not self._recent:
+            return People.nobody()
+        return min(self._recent, key=lambda seen: abs(seen[0] - window.frame_s))[1]
+
+
+class FiledPeople:
+    """The boxes of a file. Ids are the file's; without any, dense files are tracked and sparse ones linked later.
+
+    `seconds [I]` is when each instant of the file is, on the video's own clock.
+    """
+
+    sample_every: float | None = None
+
+    def __init__(
+        self, boxes: VideoBoxes, seconds: npt.NDArray[np.float64], *, width: int, height: int, threshold: float
+    ) -> None:
+        self._boxes = boxes
+        self._seconds = seconds
+        self._kept = boxes.score >= threshold
+        self._ids = self._identify(width, height)
+
+    def see(self, sample: SampledFrame) -> None:
+        raise AssertionError("a box file asks for no pictures")
+
+    def at(self, window: KeyframeWindow) -> People:
+        return self._people(self._boxes.nearest(window.time_s if self._boxes.clock == "seconds" else window.index))
+
+    @property
+    def seen(self) -> Iterator[tuple[float, People]]:
+        return ((second, self._people(self._boxes.rows(i))) for i, second in enumerate(self._seconds.tolist()))
+
+    def _people(self, rows: slice) -> People:
+        keep = self._kept[rows]
+        return People(
+            boxes=self._boxes.boxes[rows][keep].astype(np.float32),
+            scores=self._boxes.score[rows][keep].astype(np.float32),
+            ids=self._ids[rows][keep],
+        )
+
+    def _identify(self, width: int, height: int) -> Ids:
+        """Runs over the boxes once, before the video does; a few numbers a box."""
+        known = self._boxes.person_id >= 0
+        if known.all():
+            return self._boxes.person_id
+        if known.any():
+            row = int(known.argmin())
+            raise InputError(f"{self._boxes.where(row)}: no person id, but other boxes have one; give all or none")
+        ids = np.full(len(self._boxes), -1, np.int64)
+        if len(self._seconds) < 2 or np.median(np.diff(self._seconds)) > 1 / DENSE_HZ:
+            return ids
+        pixels = scale(self._boxes.boxes, width, height)
+        tracker = Tracker(rate_hz=float(1 / np.median(np.diff(self._seconds))))
+        for i, second in enumerate(self._seconds.tolist()):
+            rows = self._boxes.rows(i)
+            ids[rows] = tracker.update(pixels[rows], self._boxes.score[rows], second)
+        return ids

@@ -2,12 +2,13 @@
 
     python benchmarks/tracking.py [--seeds 3] [--ava ava_val_v2.1.csv] [--json FILE]
 
-Four scenes of 60 s with eight people each: a corridor (walking both ways, leaving; who comes in is somebody new), a stage
-(pausing, turning), a dance (to and fro) and a film (two cameras cut to and fro every 6 to 12 s, the same people in both).
-Detections are jittered by 3 % of the box, missed in 8 % of cases and more behind others, with false boxes; clothes come
-from seven colours, light changes, pictures are noisy. The true boxes include the missed and the hidden, so no tracker can
-reach 1: `best possible` gives every detection the id of the true box that it covers. Thresholds were searched for on seeds
-0 and 1; seeds from 100 on are reported. It is synthetic evidence: drawn people differ more in colour than filmed ones.
+Four scenes of 60 s with eight people each: a corridor (walking both ways, leaving; who comes in is somebody new), a
+stage (pausing, turning), a dance (to and fro) and a film (two cameras cut to and fro every 6 to 12 s, the same
+people in both). Detections are jittered by 3 % of the box, missed in 8 % of cases and more behind others, with false
+boxes; clothes come from seven colours, light changes, pictures are noisy. The true boxes include the missed and the
+hidden, so no tracker can reach 1: `best possible` gives every detection the id of the true box that it covers.
+Thresholds were searched for on seeds 0 and 1; seeds from 100 on are reported. It is synthetic evidence: drawn people
+differ more in colour than filmed ones.
 """
 
 import argparse
@@ -42,7 +43,7 @@ PEOPLE = 8
 RATES = (1, 2, 5, 10)
 KINDS = ("corridor", "stage", "dance", "film")
 TRIAL = {1: 0.42, 2: 0.57, 5: 0.81, 10: 0.79}
-"""An earlier trial's IoU + velocity + Hungarian, 25 lines, on other scenes of the same kind: not comparable digit by digit."""
+"""An earlier trial's IoU + velocity + Hungarian, 25 lines, on other scenes: not comparable digit by digit."""
 
 COLOURS = np.asarray(
     [
@@ -71,7 +72,7 @@ class Scene:
 
 
 def walk(kind: str, rng: np.random.Generator) -> tuple[Array, npt.NDArray[np.int64]]:
-    """Feet (x, y) of each person at each frame `[F, P, 2]` in pixels, and a number that grows when a person is another."""
+    """Feet (x, y) of each person at each frame `[F, P, 2]` in pixels, and the name of who walks there `[F, P]`."""
     frames, dt = SECONDS * BASE_HZ, 1 / BASE_HZ
     place = np.stack([rng.uniform(0, WIDTH, PEOPLE), rng.uniform(0.4, 1, PEOPLE) * HEIGHT], axis=1)
     velocity = np.zeros((PEOPLE, 2))
@@ -359,12 +360,14 @@ def main() -> None:
             chosen = [r for r in results if r.contestant == name and r.rate == rate]
             cost = np.mean([r.milliseconds for r in chosen])
             print(
-                f"   {name:20s} {mean(results, name, rate):.3f}   {each}   switches {sum(r.switches for r in chosen):5d}   {cost:.2f} ms"
+                f"   {name:20s} {mean(results, name, rate):.3f}   {each}"
+                f"   switches {sum(r.switches for r in chosen):5d}   {cost:.2f} ms"
             )
     links = ava_links(options.ava) if options.ava else {}
     for name, score in links.items():
         print(
-            f"AVA ids, {name:26s} link precision {score['precision']:.3f}  recall {score['recall']:.3f}  of {score['true_links']}"
+            f"AVA ids, {name:26s} link precision {score['precision']:.3f}"
+            f"  recall {score['recall']:.3f}  of {score['true_links']}"
         )
     line = {
         "benchmark": "tracking",

@@ -39,11 +39,12 @@ class LossConfig:
 
 
 def scores(logits: Float[Tensor, "A K"], exclusive: Sequence[int]) -> Float[Tensor, "A K"]:
-    """Probabilities in fp32: softmax over the `exclusive` columns, sigmoid elsewhere."""
-    result = logits.float().sigmoid()
+    """Probabilities, in fp32 or more: softmax over the `exclusive` columns, sigmoid elsewhere."""
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    result = logits.sigmoid()
     if exclusive:
         columns = torch.tensor(exclusive, device=logits.device)
-        result = result.index_copy(1, columns, logits.float().index_select(1, columns).softmax(dim=1))
+        result = result.index_copy(1, columns, logits.index_select(1, columns).softmax(dim=1))
     return result
 
 
@@ -54,8 +55,8 @@ def action_loss(
     exclusive: Sequence[int],
     config: LossConfig,
 ) -> Float[Tensor, ""]:
-    """Mean over actors (and actions) in fp32; exactly 0, with a gradient, for a batch without actors."""
-    logits = logits.float()
+    """Mean over actors (and actions), in fp32 or more; exactly 0, with a gradient, for a batch without actors."""
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if config.kind == "cross_entropy":
         return _cross_entropy(logits, targets)
     elements = _elements(logits, targets, exclusive, config)

@@ -44,13 +44,15 @@ class Person:
 
 
 ACT_SECONDS = 2.0
+CHANGE_SECONDS = 0.4
+"""how long a body takes from one act to the next"""
 
 
 def script(random: np.random.Generator, people: int, seconds: float) -> list[Person]:
     """Who is in the play and what they do."""
-    acts = int(np.ceil(seconds / ACT_SECONDS)) + 1
+    acts = act_of(seconds) + 1
     places = (np.arange(people) + 0.5) / people * WIDTH
-    cast = []
+    shirts, cast = random.permutation(_CLOTHES), []
     for number in range(people):
         poses = tuple(int(pose) for pose in random.choice([STAND, WALK, JUMP, CROUCH], acts))
         waves = tuple(bool(random.random() < 0.5) and pose in (STAND, WALK) for pose in poses)
@@ -61,7 +63,7 @@ def script(random: np.random.Generator, people: int, seconds: float) -> list[Per
                 start=float(places[number] + random.uniform(-15, 15)),
                 heading=int(random.choice([-1, 1])),
                 skin=str(random.choice(_SKIN)),
-                shirt=_CLOTHES[(number * 3 + int(random.integers(3))) % len(_CLOTHES)],
+                shirt=str(shirts[number % len(shirts)]),
                 trousers=str(random.choice(_CLOTHES)),
                 poses=poses,
                 waves=waves,
@@ -70,15 +72,33 @@ def script(random: np.random.Generator, people: int, seconds: float) -> list[Per
     return cast
 
 
+def act_of(time: float) -> int:
+    """Acts change half way between two seconds, so that every whole second is well inside one."""
+    return int((time + 0.5) / ACT_SECONDS)
+
+
 def actions(person: Person, time: float) -> list[int]:
     """Ids of what a person does at a moment."""
-    act = int(time / ACT_SECONDS)
+    act = act_of(time)
     return [person.poses[act]] + ([WAVE] if person.waves[act] else [])
 
 
 def joints(person: Person, time: float) -> dict[str, tuple[float, float]]:
     """Where the body is, in pixels: head, neck, hips, elbows, hands, knees, feet."""
-    act, h = int(time / ACT_SECONDS), person.height
+    act = act_of(time)
+    now = _posture(person, act, time)
+    done = (time + 0.5 - act * ACT_SECONDS) / CHANGE_SECONDS
+    if act == 0 or done >= 1:
+        return now
+    before = _posture(person, act - 1, time)
+    return {
+        name: (b[0] * (1 - done) + now[name][0] * done, b[1] * (1 - done) + now[name][1] * done)
+        for name, b in before.items()
+    }
+
+
+def _posture(person: Person, act: int, time: float) -> dict[str, tuple[float, float]]:
+    h = person.height
     pose, phase = person.poses[act], 2 * np.pi * 1.4 * time
     x, swing = _hips_x(person, time), np.sin(phase) * 0.16 * h if pose == WALK else 0.04 * h
     lift = 0.20 * h * abs(np.sin(phase)) if pose == JUMP else 0.0
@@ -103,17 +123,16 @@ def joints(person: Person, time: float) -> dict[str, tuple[float, float]]:
         elif pose == JUMP:
             hand = (neck[0] + sign * 0.26 * h, neck[1] + 0.08 * h)
         body[f"{side}_hand"] = hand
-        body[f"{side}_elbow"] = (
-            (neck[0] + hand[0]) / 2 + sign * 0.05 * h,
-            (neck[1] + hand[1]) / 2 + 0.03 * h,
-        )
+        body[f"{side}_elbow"] = ((neck[0] + hand[0]) / 2 + sign * 0.05 * h, (neck[1] + hand[1]) / 2 + 0.03 * h)
     return body
 
 
 def _hips_x(person: Person, time: float) -> float:
     """Walking moves the hips; people turn round at the edges (a triangle wave)."""
     walked = sum(
-        max(0.0, min(time - act * ACT_SECONDS, ACT_SECONDS)) for act, pose in enumerate(person.poses) if pose == WALK
+        min(max(time + 0.5 - act * ACT_SECONDS, 0.0), ACT_SECONDS)
+        for act, pose in enumerate(person.poses)
+        if pose == WALK
     )
     margin, span = 0.08 * WIDTH, 0.84 * WIDTH
     position = (person.start - margin + person.heading * 38.0 * walked) % (2 * span)

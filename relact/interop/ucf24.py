@@ -136,7 +136,12 @@ def read_label_folder(folder: str | Path) -> UcfTubes:
         raise InputError(f"{at(root)}: no label files; expected Class/video/00001.txt …")
     parents = list(dict.fromkeys(file.parent for file in files))
     number = {parent: k for k, parent in enumerate(parents)}
-    rows = [(number[file.parent], _frame_of(file), row) for file in files for row in _label_rows(file)]
+    frames = [_frame_of(file) for file in files]
+    rows = [
+        (number[file.parent], frame, row)
+        for file, frame in zip(files, frames, strict=True)
+        for row in _label_rows(file)
+    ]
     values = np.asarray([row for _, _, row in rows], np.float64).reshape(-1, 5)
     return UcfTubes(
         videos=tuple("/".join(parent.resolve().parts[-2:]) for parent in parents),

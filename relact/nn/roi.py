@@ -39,7 +39,7 @@ ACAR = RoIConfig(aligned=False, grid="map")
 
 def average_time(maps: Mapping[str, Float[Tensor, "B _C _T h w"]]) -> Float[Tensor, "B C h w"]:
     """Each pathway averaged over its frames, then concatenated: the same as averaging after RoIAlign, at 1/T of it."""
-    return torch.cat([pathway.float().mean(dim=2) for pathway in maps.values()], dim=1)
+    return torch.cat([pathway.mean(dim=2, dtype=_full(pathway)) for pathway in maps.values()], dim=1)
 
 
 def rois(
@@ -51,7 +51,7 @@ def rois(
     stride: int,
     config: RoIConfig,
 ) -> Float[Tensor, "A C S S"]:
-    """RoI features of every actor, in fp32 (torchvision has no bf16 kernel on a CPU).
+    """RoI features of every actor, in fp32 or more (torchvision has no bf16 kernel on a CPU).
 
     `frame` is each clip's real (height, width) in pixels and `valid` its map's real (rows, columns), both on the host.
     Boxes are cut to the frame first: a detector may reach outside.
@@ -65,8 +65,8 @@ def rois(
         scale = 1.0 / stride
     with torch.autocast(pooled.device.type, enabled=False):
         return roi_align(
-            _edges_continued(pooled.float(), valid),
-            torch.cat([actors.clip.float()[:, None], boxes.float()], dim=1),
+            _edges_continued(pooled.to(_full(pooled)), valid),
+            torch.cat([actors.clip[:, None], boxes], dim=1).to(_full(pooled)),
             output_size=config.size,
             spatial_scale=scale,
             sampling_ratio=config.sampling or -1,
@@ -78,6 +78,11 @@ def _edges_continued(pooled: Float[Tensor, "B C h w"], valid: Int[Tensor, "B 2"]
     """Without it a box at the edge of a small clip would be blended with padding that its neighbours brought."""
     full = bool((valid == torch.tensor(pooled.shape[-2:])).all())  # on the host: nothing waits
     return pooled if full else extend_edges(pooled, valid)
+
+
+def _full(x: Tensor) -> torch.dtype:
+    """fp32 for the half formats, else as it is."""
+    return torch.promote_types(x.dtype, torch.float32)
 
 
 def _grow(boxes: Float[Tensor, "A 4"], factor: float) -> Float[Tensor, "A 4"]:

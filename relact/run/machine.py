@@ -10,7 +10,8 @@ import torch
 import torchvision
 
 from relact import __version__
-weights_folder = lambda: __import__("pathlib").Path.home()
+
+from relact.interop.fetch import weights_folder
 from relact.nn.precision import cpu_has_bf16, default_device, resolve
 from relact.video.people import preset
 

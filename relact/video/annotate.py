@@ -19,7 +19,8 @@ def draw_video(source: str | Path, target: Path, sightings: Sequence[Sighting], 
     with FrameStream(source) as stream:
         info = stream.info
         with VideoWriter(target, info.width, info.height, info.rate or NOMINAL_RATE) as writer:
-            pictures = annotate(_pictures(stream), sightings, Painter(), max_gap=2.5 * every, hold=0.5 * every)
+            step = float(np.median(np.diff([s.time for s in sightings]))) if len(sightings) > 1 else every
+            pictures = annotate(_pictures(stream), sightings, Painter(), max_gap=2.5 * every, hold=0.5 * step)
             for picture, time in pictures:
                 writer.write(picture, time)
 

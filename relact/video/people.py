@@ -221,8 +221,7 @@ class CheckedDetector:
 
     def _checked(self, answer: object) -> Found:
         try:
-            first, second = answer  # type: ignore[misc] # a foreign object: checked below
-            boxes, scores = np.asarray(first, np.float32), np.asarray(second, np.float32)
+            boxes, scores = (np.asarray(part, np.float32) for part in answer)  # type: ignore[attr-defined]
         except (TypeError, ValueError) as error:
             raise InputError(f"--detector {self._name}: expected (boxes, scores) of a picture ({error})") from error
         boxes = boxes.reshape(-1, 4) if boxes.size == 0 else boxes

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from relact.boxes import scale
-from relact.data.windows import KeyframeWindow, SampledFrame
+from relact.data.windows import KeyframeWindow, Picture, SampledFrame
 from relact.errors import InputError
 from relact.interop.box_table import VideoBoxes
 from relact.video.people import Detector
@@ -20,6 +20,8 @@ Ids = npt.NDArray[np.int64]
 
 DENSE_HZ = 4.0
 """A box file with this many instants a second is tracked from box to box; a sparser one is linked by appearance."""
+TRACK_HZ = 10.0
+"""How many pictures a second help to tell the people of a box file apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,25 +95,43 @@ class FiledPeople:
     `seconds [I]` is when each instant of the file is, on the video's own clock.
     """
 
-    sample_every: float | None = None
-
     def __init__(
         self, boxes: VideoBoxes, seconds: npt.NDArray[np.float64], *, width: int, height: int, threshold: float
     ) -> None:
         self._boxes = boxes
         self._seconds = seconds
+        self._size = (width, height)
         self._kept = boxes.score >= threshold
-        self._ids = self._identify(width, height)
+        self._ids = boxes.person_id.copy()
+        self._check_ids()
+        self.sample_every: float | None = None
+        step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else np.inf
+        self._tracker: Tracker | None = None
+        if len(boxes) and (self._ids < 0).all() and step <= 1 / DENSE_HZ:
+            self.sample_every = max(step, 1 / TRACK_HZ)
+            self._tracker = Tracker(rate_hz=1 / step)
+        self._followed = 0
 
     def see(self, sample: SampledFrame) -> None:
-        raise AssertionError("a box file asks for no pictures")
+        self._follow(sample.time_s, sample.picture)
 
     def at(self, window: KeyframeWindow) -> People:
+        self._follow(window.time_s + 0.5 / DENSE_HZ)
         return self._people(self._boxes.nearest(window.time_s if self._boxes.clock == "seconds" else window.index))
 
     @property
     def seen(self) -> Iterator[tuple[float, People]]:
+        self._follow(np.inf)
         return ((second, self._people(self._boxes.rows(i))) for i, second in enumerate(self._seconds.tolist()))
+
+    def _follow(self, until: float, picture: Picture | None = None) -> None:
+        """Tracks the instants up to a second; `picture`, if any, is what the last of them shows."""
+        while self._tracker and self._followed < len(self._seconds) and self._seconds[self._followed] <= until + 1e-6:
+            rows, second = self._boxes.rows(self._followed), float(self._seconds[self._followed])
+            self._followed += 1
+            last = self._followed == len(self._seconds) or self._seconds[self._followed] > until + 1e-6
+            pixels, scores = scale(self._boxes.boxes[rows], *self._size), self._boxes.score[rows]
+            self._ids[rows] = self._tracker.update(pixels, scores, second, picture if last else None)
 
     def _people(self, rows: slice) -> People:
         keep = self._kept[rows]
@@ -121,20 +141,8 @@ class FiledPeople:
             ids=self._ids[rows][keep],
         )
 
-    def _identify(self, width: int, height: int) -> Ids:
-        """Runs over the boxes once, before the video does; a few numbers a box."""
-        known = self._boxes.person_id >= 0
-        if known.all():
-            return self._boxes.person_id
-        if known.any():
+    def _check_ids(self) -> None:
+        known = self._ids >= 0
+        if known.any() and not known.all():
             row = int(known.argmin())
             raise InputError(f"{self._boxes.where(row)}: no person id, but other boxes have one; give all or none")
-        ids = np.full(len(self._boxes), -1, np.int64)
-        if len(self._seconds) < 2 or np.median(np.diff(self._seconds)) > 1 / DENSE_HZ:
-            return ids
-        pixels = scale(self._boxes.boxes, width, height)
-        tracker = Tracker(rate_hz=float(1 / np.median(np.diff(self._seconds))))
-        for i, second in enumerate(self._seconds.tolist()):
-            rows = self._boxes.rows(i)
-            ids[rows] = tracker.update(pixels[rows], self._boxes.score[rows], second)
-        return ids

@@ -238,7 +238,7 @@ def _places(boxes: Floats) -> Floats:
 
 
 def _at_edge(boxes: Floats, picture: Picture | None) -> Bools:
-    """Whether a box touches the left or right edge; unknown without the picture, and no at the bottom, where many stand."""
+    """Whether a box touches the left or right edge, where people leave; no without a picture (size unknown)."""
     if picture is None:
         return np.zeros(len(boxes), np.bool_)
     width = picture.shape[1]

@@ -48,8 +48,10 @@ NONLOCAL = ((), (0,), (0,), ())
 NARROW = {
     "slowonly": backbones.config("slowonly_debug"),
     "slowonly classification": replace(backbones.config("slowonly_debug"), s5_stride=2, s5_dilation=1),
-    "slowfast": backbones.config("slowfast_debug"),
-    "slowfast mm": replace(backbones.config("slowfast_debug"), fusion_norm=False, slow_index="stride", s5_dilation=1),
+    "slowfast": replace(backbones.config("slowfast_debug"), num_frames=8),
+    "slowfast mm": replace(
+        backbones.config("slowfast_debug"), num_frames=8, fusion_norm=False, slow_index="stride", s5_dilation=1
+    ),
     "dot product": replace(backbones.config("slowfast_debug"), num_frames=8, nonlocal_after=NONLOCAL),
     "embedded gaussian": replace(
         backbones.config("slowonly_debug"), nonlocal_after=NONLOCAL, nonlocal_form="embedded_gaussian"
@@ -150,7 +152,7 @@ def test_maps_keep_channels_last() -> None:
 def test_a_batch_of_unequal_clips_equals_each_clip_alone(kind: str) -> None:
     config = NARROW[kind]
     net = lively(config.build()).double()
-    clips = [torch.randn(3, config.num_frames, *size).double() for size in ((100, 77), (64, 112), (97, 112))]
+    clips = [torch.randn(3, config.num_frames, *size).double() for size in ((70, 45), (33, 80))]
     frames, valid = pad_together(clips, fill=3.0)  # the padding may hold anything
     with torch.no_grad():
         together = net(frames, valid)
@@ -192,7 +194,7 @@ def test_gradients_of_a_padded_batch_equal_those_of_clips_alone(kind: str) -> No
     for clip in clips:
         sum((x**2).sum() for x in net(clip[None]).values()).backward()
     for (name, parameter), grad in zip(net.named_parameters(), together, strict=True):
-        scale = parameter.grad.abs().max().clamp(min=1e-30)
+        scale = parameter.grad.abs().max().clamp(min=1e-4)  # keys' biases have none
         assert (grad - parameter.grad).abs().max() <= 1e-9 * scale, name
 
 
@@ -271,7 +273,7 @@ def test_prepared_backbones(kind: str) -> None:
 def test_torchvision_nets_over_unequal_clips(name: str) -> None:
     config = backbones.config(name)
     net = config.build().eval()
-    clips = [torch.randn(3, 4, *size) for size in ((64, 50), (40, 70))]
+    clips = [torch.randn(3, 2, *size) for size in ((64, 33), (40, 70))]
     frames, valid = pad_together(clips, fill=2.0)
     with torch.no_grad():
         (together,) = net(frames, valid).values()
@@ -282,6 +284,7 @@ def test_torchvision_nets_over_unequal_clips(name: str) -> None:
             torch.testing.assert_close(together[index, ..., : alone.shape[-2], : alone.shape[-1]], alone)
 
 
+@pytest.mark.slow
 def test_mvit_maps_are_torchvisions_own_at_its_own_size() -> None:
     from torchvision.models.video import mvit_v2_s
 
@@ -298,6 +301,7 @@ def test_mvit_maps_are_torchvisions_own_at_its_own_size() -> None:
     torch.testing.assert_close(x.flatten(2).transpose(1, 2), tokens[0][:, 1:], rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["r3d_18", "swin3d_t"])
 def test_prepared_torchvision_nets(name: str) -> None:
     net = backbones.config(name).build().eval()

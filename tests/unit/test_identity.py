@@ -47,8 +47,8 @@ def test_misses_and_false_boxes_lower_recall_and_precision() -> None:
 
 def test_a_box_counts_from_an_overlap_of_half() -> None:
     person = tracks([(0, 1, 0.0)])
-    assert identity_scores(person, tracks([(0, 5, 10 / 3)])).idf1 == 1  # IoU (20/3) / (40/3) = 0.5
-    assert identity_scores(person, tracks([(0, 5, 3.4)])).idf1 == 0
+    assert identity_scores(person, tracks([(0, 5, 3.3)])).idf1 == 1  # IoU 6.7 / 13.3 = 0.504
+    assert identity_scores(person, tracks([(0, 5, 3.4)])).idf1 == 0  # 6.6 / 13.4 = 0.493
 
 
 def test_boxes_of_other_ticks_never_match() -> None:

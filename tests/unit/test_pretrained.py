@@ -1,4 +1,4 @@
-"""Published layouts: checkpoints in each one's own names and container come back as the model that they were made of."""
+"""Published layouts: checkpoints in each one's own names and container come back as the model they were made of."""
 
 import os
 import pickle
@@ -274,7 +274,7 @@ def test_every_layout_comes_back_exactly(case: str, named: bool, tmp_path: Path)
     report = load_published(fresh, tmp_path / file, layout if named else None)
     assert report.layout == layout
     assert sorted(report.matched) == sorted(state)
-    assert not (report.missing or report.unexpected or report.mismatched)
+    assert (report.missing, report.unexpected, report.mismatched) == ((), (), ())
     for name, value in fresh.state_dict().items():
         if name in state:
             assert torch.equal(value, state[name]), name

@@ -167,8 +167,8 @@ def test_sparse_linker_mixes_overlap_and_features() -> None:
     linker = SparseLinker(1.0)
     one, other = [[1.0, 0.0]], [[0.0, 2.0]]
     assert linker.update(np.asarray([box(0)]), 0.0, np.asarray(one)).tolist() == [1]
-    far = linker.update(np.asarray([box(400), box(0)]), 1.0, np.asarray(one + other))
-    assert far.tolist() == [2, 1]  # 0.5 each: equal; the overlapping one comes first in the assignment or the far one
+    near = linker.update(np.asarray([box(400), box(0)]), 1.0, np.asarray([*one, [0.6, 0.8]]))
+    assert near.tolist() == [2, 1]  # 0 + 0.5 against 0.5 + 0.3
     linker = SparseLinker(1.0)
     linker.update(np.asarray([box(0)]), 0.0, np.asarray([[3.0, 0.0]]))
     assert linker.update(np.asarray([box(400)]), 1.0, np.asarray(one)).tolist() == [1]  # 0 + 0.5

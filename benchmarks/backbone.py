@@ -1,6 +1,6 @@
 """How close a backbone comes to the machine: seconds and GFLOP/s of a clip beside a large matmul of the same precision.
 
-    python benchmarks/backbone.py [--backbone slowfast_r50_8x8] [--threads 2] [--rounds 5] [--json FILE]
+    python benchmarks/backbone.py [--backbone slowfast_r50_8x8] [--threads 2] [--rounds 5] [--return-memory] [--json FILE]
 
 Variants and matmuls take turns, and each keeps its best round, so that a busy neighbour hurts all alike.
 """
@@ -22,6 +22,7 @@ from relact import backbones
 from relact.backbones import Backbone
 from relact.backbones.prepared import Precision, prepare_for_inference
 from relact.nn.fold import fold_batch_norms
+from relact.nn.memory import keep_freed_memory
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 CHANNELS_LAST = torch.channels_last_3d
@@ -30,6 +31,7 @@ CHANNELS_LAST = torch.channels_last_3d
 def main() -> None:
     args = _arguments()
     torch.set_num_threads(args.threads)
+    kept = not args.return_memory and keep_freed_memory()
     config = backbones.config(args.backbone)
     shape = (1, 3, config.num_frames, args.height, args.width)
     flop = count_flop(args.backbone, shape)
@@ -38,7 +40,7 @@ def main() -> None:
         exact = calls["fp32"][1]()
         seconds, peaks = measure(calls, args.rounds)
         rows = [row(name, *calls[name], seconds[name], peaks, flop, exact) for name in calls]
-    report(rows, peaks, flop, args.json)
+    report(rows, peaks, flop, kept, args.json)
 
 
 def count_flop(name: str, shape: tuple[int, ...]) -> int:
@@ -107,8 +109,12 @@ def row(
     }
 
 
-def report(rows: list[dict[str, str | float]], peaks: dict[torch.dtype, float], flop: int, path: Path | None) -> None:
-    print(f"{flop / 1e9:.1f} GFLOP a clip, {torch.get_num_threads()} threads, torch {torch.__version__}")
+def report(
+    rows: list[dict[str, str | float]], peaks: dict[torch.dtype, float], flop: int, kept: bool, path: Path | None
+) -> None:
+    print(
+        f"{flop / 1e9:.1f} GFLOP a clip, {torch.get_num_threads()} threads, torch {torch.__version__}, freed memory {'kept' if kept else 'returned'}"
+    )
     for dtype, peak in peaks.items():
         print(f"matmul {dtype}: {peak / 1e9:.0f} GFLOP/s")
     for line in rows:
@@ -121,6 +127,7 @@ def report(rows: list[dict[str, str | float]], peaks: dict[torch.dtype, float], 
             "machine": platform.processor() or platform.machine(),
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
+            "freed_memory_kept": kept,
             "gflop": flop / 1e9,
             "matmul_gflops": {str(dtype): peak / 1e9 for dtype, peak in peaks.items()},
             "rows": rows,
@@ -141,6 +148,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=464)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--return-memory", action="store_true", help="let glibc unmap freed maps, as it does by itself")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 

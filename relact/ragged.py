@@ -12,8 +12,8 @@ def segment_sum(rows: Float[Tensor, "A ..."], segment: Int[Tensor, " A"], num_se
 
 def segment_mean(rows: Float[Tensor, "A ..."], segment: Int[Tensor, " A"], num_segments: int) -> Float[Tensor, "B ..."]:
     """Mean of the rows of each segment; 0 for an empty one."""
-    count = segment_sum(torch.ones_like(rows[:, *[0] * (rows.ndim - 1)]), segment, num_segments).clamp(min=1)
-    return segment_sum(rows, segment, num_segments) / count.view(-1, *[1] * (rows.ndim - 1))
+    count = segment_sum(rows.new_ones(len(rows), *[1] * (rows.ndim - 1)), segment, num_segments).clamp(min=1)
+    return segment_sum(rows, segment, num_segments) / count
 
 
 def segment_max(rows: Float[Tensor, "A ..."], segment: Int[Tensor, " A"], num_segments: int) -> Float[Tensor, "B ..."]:

@@ -67,8 +67,8 @@ class View:
 
 def _stack(like: Boxes, *coordinates: Boxes) -> Boxes:
     if isinstance(like, Tensor):
-        return torch.stack(coordinates, dim=-1)  # type: ignore[arg-type]
-    return np.stack(coordinates, axis=-1)  # type: ignore[return-value]
+        return torch.stack(coordinates, dim=-1)
+    return np.stack(coordinates, axis=-1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

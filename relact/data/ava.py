@@ -39,6 +39,11 @@ class AvaData:
     cap: int = Field(default=50, ge=0)
     """best rows a keyframe that the metric counts (AVA's protocol; 0 = all)"""
 
+    @property
+    def judges_training(self) -> bool:
+        """Whether validation sees the training clips: then its result says nothing about others."""
+        return self.train == self.val
+
     def label_map(self) -> LabelMap:
         """The actions, in the order of the classifier's outputs."""
         file = Path(self.root) / self.labels

@@ -39,6 +39,11 @@ class UCF24Data:
         """Windows are laid out in the video's own frames."""
         return None
 
+    @property
+    def judges_training(self) -> bool:
+        """Whether validation sees the training clips: then its result says nothing about others."""
+        return self.split == "all"
+
     def label_map(self) -> LabelMap:
         """The 24 actions, in alphabetical order."""
         return LabelMap.load("ucf24")

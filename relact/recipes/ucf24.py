@@ -20,5 +20,5 @@ def ucf24_small() -> Recipe:
         loss=LossConfig(kind="cross_entropy"),
         transform=TransformConfig(short_side=112, flip=0.5),
         optim=OptimConfig(kind="adamw", lr=2e-3, weight_decay=1e-4, warmup_epochs=1, clip_norm=5.0),
-        train=TrainConfig(epochs=12, batch_size=8, workers=1),
+        train=TrainConfig(epochs=6, batch_size=8, workers=1),
     )

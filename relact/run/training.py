@@ -55,7 +55,10 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, device: str | None
         model, batches, steps, config=recipe.train, optim=recipe.optim, loss=recipe.loss, dtype=dtype, folder=out,
         save=save, first_epoch=first,
     )  # fmt: skip
-    return _judge(recipe, model, recipe.data.samples("val"), labels=labels, dtype=dtype, folder=out)
+    report = _judge(recipe, model, recipe.data.samples("val"), labels=labels, dtype=dtype, folder=out)
+    if recipe.data.judges_training:
+        say("judged on the very clips that it was trained on: this shows that the chain learns, not that it generalises")
+    return report
 
 
 def _resume(out: Path, model: ActionDetector, steps: torch.optim.Optimizer) -> int:

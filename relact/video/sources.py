@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from relact.boxes import scale
-from relact.data.windows import KeyframeWindow, Picture, SampledFrame
+from relact.data.source import Picture
+from relact.data.windows import KeyframeWindow, SampledFrame
 from relact.errors import InputError
 from relact.interop.box_table import VideoBoxes
 from relact.video.people import Detector

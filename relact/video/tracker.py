@@ -29,6 +29,8 @@ class TrackerConfig:
 
     jitter: float = 0.04
     """spread of a detection; of centre x, y, width, height times `SHAPE`"""
+    shape_jitter: float = 0.1
+    """the same for width (arms, legs) and, by half, height (bending)"""
     acceleration: float = 0.466
     """spread of speed changes, heights a second per root second"""
     size_drift: float = 0.13
@@ -39,7 +41,11 @@ class TrackerConfig:
     birth_cost: float = 6.7
     """above it a pair is not made and the box is a new person"""
     gate: float = 37.0
-    """squared Mahalanobis distance above which motion excludes a pair"""
+    """squared Mahalanobis distance of a jump, after which motion is learnt anew"""
+    jump: float = 0.3
+    """spread of a jump (a pan of the camera, a box that changes its mind), times `JUMP`"""
+    jump_cost: float = 3.0
+    """how unlikely a jump is"""
     gap_cost: float = 1.26
     """for each second that the track was missed"""
     doubt_cost: float = 0.0
@@ -68,6 +74,8 @@ class TrackerConfig:
 
 SHAPE = np.asarray([0.6, 0.7, 1.6, 1.4])
 """Detector noise of centre x, centre y, width (arms and legs swing), height."""
+
+JUMP = np.asarray([1.0, 1.0, 0.6, 0.8])
 
 EDGE = 0.015
 """Share of the picture's width within which a box touches its edge."""
@@ -169,13 +177,13 @@ class Tracker:
         tracks, config = self._tracks, self._config
         height = tracks["place"][:, 3].clip(min=1)
         variance = tracks["spread"][..., 0] + _detector_variance(tracks["place"], config)
-        distance = ((places[None] - tracks["place"][:, None]) ** 2 / variance[:, None]).sum(axis=2)
-        width = 0.5 * np.log(variance / height[:, None] ** 2).sum(axis=1)
+        squared = (places[None] - tracks["place"][:, None]) ** 2
+        expected = _unlikeliness(squared, variance, height)
+        jumped = config.jump_cost + _unlikeliness(squared, variance + (height[:, None] * config.jump * JUMP) ** 2, height)
         missed_s = (self._now - tracks["seen_s"] - elapsed).clip(min=0)
         prior = 8.0 + config.gap_cost * missed_s + self._edge_cost(missed_s) + config.young_cost * (tracks["hits"] < 2)
-        cost = 0.5 * distance + (width + prior)[:, None] + config.doubt_cost * (1 - scores)
-        impossible = (distance > config.gate) | tracks["away"][:, None]
-        return np.where(impossible, np.inf, cost)
+        cost = -np.logaddexp(-expected, -jumped) + prior[:, None] + config.doubt_cost * (1 - scores)
+        return np.where(tracks["away"][:, None], np.inf, cost)
 
     def _edge_cost(self, missed_s: Floats) -> Floats:
         return self._config.edge_cost * (self._tracks["at_edge"] & (missed_s > 0))
@@ -206,21 +214,20 @@ class Tracker:
         tracks["known"][track] = True
 
     def _correct(self, track: Ints, places: Floats) -> None:
-        """Kalman's update of the linked tracks; one that comes back starts its motion anew."""
+        """Kalman's update of the linked tracks; one that comes back or jumped starts its motion anew."""
         tracks = self._tracks
-        back = tracks["away"][track]
-        tracks["place"][track[back]] = places[back]
-        tracks["velocity"][track[back]] = 0
-        tracks["spread"][track[back]] = _first_spread(places[back], self._config)
-        tracks["away"][track] = False
-        on, places = track[~back], places[~back]
-        place, mixed, speed = np.moveaxis(tracks["spread"][on], -1, 0)
+        place, mixed, speed = np.moveaxis(tracks["spread"][track], -1, 0)
         total = place + _detector_variance(places, self._config)
+        surprise = places - tracks["place"][track]
         gain, speed_gain = place / total, mixed / total
-        surprise = places - tracks["place"][on]
-        tracks["place"][on] += gain * surprise
-        tracks["velocity"][on] += speed_gain * surprise
-        tracks["spread"][on] = np.stack([(1 - gain) * place, (1 - gain) * mixed, speed - speed_gain * mixed], axis=-1)
+        tracks["place"][track] += gain * surprise
+        tracks["velocity"][track] += speed_gain * surprise
+        tracks["spread"][track] = np.stack([(1 - gain) * place, (1 - gain) * mixed, speed - speed_gain * mixed], axis=-1)
+        anew = tracks["away"][track] | ((surprise**2 / total).sum(axis=1) > self._config.gate)
+        tracks["place"][track[anew]] = places[anew]
+        tracks["velocity"][track[anew]] = 0
+        tracks["spread"][track[anew]] = _first_spread(places[anew], self._config)
+        tracks["away"][track] = False
 
     def _born(self, places: Floats, looks: Floats, time_s: float, known: bool) -> npt.NDArray[np.void]:
         born = np.zeros(len(places), TRACK)
@@ -245,8 +252,15 @@ def _at_edge(boxes: Floats, picture: Picture | None) -> Bools:
     return (boxes[:, 0] <= EDGE * width) | (boxes[:, 2] >= (1 - EDGE) * width)
 
 
+def _unlikeliness(squared: Floats, variance: Floats, height: Floats) -> Floats:
+    """Negative log density `[T, N]` in heights, less its constant: `squared [T, N, 4]`, `variance [T, 4]`."""
+    width = 0.5 * np.log(variance / height[:, None] ** 2).sum(axis=1)
+    return 0.5 * (squared / variance[:, None]).sum(axis=2) + width[:, None]
+
+
 def _detector_variance(places: Floats, config: TrackerConfig) -> Floats:
-    return (places[:, 3:4].clip(min=1) * config.jitter * SHAPE) ** 2
+    jitter, shape = config.jitter, config.shape_jitter
+    return (places[:, 3:4].clip(min=1) * np.asarray([jitter, jitter, shape, 0.5 * shape])) ** 2
 
 
 def _first_spread(places: Floats, config: TrackerConfig) -> Floats:

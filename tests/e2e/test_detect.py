@@ -125,7 +125,9 @@ def test_a_detector_of_ones_own(run: Run, toy: Path, weights: Path, tmp_path: Pa
         "    return [(np.array([[20., 60, 120, 250]], np.float32), np.array([.9], np.float32)) for _ in pictures]\n"
     )
     video = toy / "videos" / "toy_00.mp4"
-    status, said = run("detect", video, "-w", weights, "--detector", f"{module}:find", "-o", tmp_path / "o", "--no-draw")
+    status, said = run(
+        "detect", video, "-w", weights, "--detector", f"{module}:find", "-o", tmp_path / "o", "--no-draw"
+    )
     assert status == 0, said
     table = rows(tmp_path / "o" / "toy_00" / "actions.csv")
     assert {row["person_id"] for row in table} == {"1"}
@@ -181,7 +183,16 @@ def test_unusable_arguments_are_one_clear_error(run: Run, words: list[str], mess
 
 def test_all_mistakes_of_a_recipe_are_told_at_once(run: Run, tmp_path: Path):
     recipe = tmp_path / "recipe.json"
-    recipe.write_text(json.dumps({"name": "x", "data": {"source": "ava", "roott": "."}, "optim": {"lr": -1}, "head": {"name": "linear", "dept": 3}}))
+    recipe.write_text(
+        json.dumps(
+            {
+                "name": "x",
+                "data": {"source": "ava", "roott": "."},
+                "optim": {"lr": -1},
+                "head": {"name": "linear", "dept": 3},
+            }
+        )
+    )
     status, said = run("train", recipe)
     assert status == 2
     for part in ("data", "roott", "optim.lr", "head.dept"):

@@ -32,7 +32,9 @@ def test_a_run_folder_holds_all_that_is_needed(straight: Path, small: Recipe):
         "predictions.csv", "metrics.json",
     }  # fmt: skip
     assert from_dict(json.loads((straight / "recipe.json").read_text())) == small
-    losses = [entry["loss"] for entry in map(json.loads, (straight / "log.jsonl").read_text().splitlines()) if "loss" in entry]
+    losses = [
+        entry["loss"] for entry in map(json.loads, (straight / "log.jsonl").read_text().splitlines()) if "loss" in entry
+    ]
     assert len(losses) == 2 * 2  # epochs, batches of 3 keyframes from 6
 
 

@@ -1,0 +1,22 @@
+"""Keeps the memory of freed maps in the process, which saves a CPU the price of asking for it again."""
+
+import ctypes
+import platform
+
+# malloc.h of glibc
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+_KEPT_BYTES, _GROWTH_BYTES = 2**31 - 1, 64 * 2**20
+
+
+def keep_freed_memory() -> bool:
+    """Tells glibc not to hand freed memory back to the system; False where the C library is another.
+
+    The maps of a video net are tens of megabytes, and glibc maps and unmaps such blocks one by one: every layer then
+    begins with page faults, a tenth of the time of a forward pass in bf16. The process' size stays at its peak
+    instead (up to 2 GB of free memory is kept). For programs whose main work is inference on a CPU; a library should
+    not decide this on import.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    options = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _KEPT_BYTES), (_M_TOP_PAD, _GROWTH_BYTES))
+    return all([ctypes.CDLL(None).mallopt(option, value) for option, value in options])

@@ -29,7 +29,8 @@ app.add_typer(weights_app, name="weights")
 app.add_typer(data_app, name="data")
 
 Units = Literal["unit", "pixel"]
-screen, errors = Console(), Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+screen = Console(width=None if sys.stdout.isatty() else 160)
+errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 _debug = False
 
 
@@ -278,17 +279,17 @@ def weights_list(as_json: Annotated[bool, typer.Option("--json", help="Print as 
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    table = Table("name", "architecture", "good for", "size", "here")
     for row in rows:
-        table.add_row(row["name"], row["architecture"], row["good_for"], row["size"], "yes" if row["cached"] else "")
-    screen.print(table)
+        here = ", here" if row["cached"] else ""
+        print(f"{row['name']}\n  {row['architecture']}, {row['trained_on']}: {row['figure']}; {row['size']}{here}")
+        print(f"  good for: {row['good_for']}\n  licence: {row['licence']}\n  {row['url']}")
 
 
 @weights_app.command("fetch")
 def weights_fetch(name: Annotated[str, typer.Argument(help="As `relact weights list` names it.")]) -> None:
     """Download published weights into the cache, and check them.
 
-    Example: relact weights fetch slowfast_r50_8x8_k400_pytorchvideo
+    Example: relact weights fetch slowfast_r50_8x8_k400_pyslowfast
     """
     from relact.weights import fetch
 

@@ -104,7 +104,7 @@ class FrameStream:
             told = f"decoded {covered:.1f} s, then the video breaks off ({self._source.damage})"
         else:
             return None
-        return f"{self.info.path}: {told}; results cover {covered:.1f} s"
+        return f"{told}; results cover {covered:.1f} s"
 
 
 def probe(path: str | Path) -> VideoInfo:

@@ -108,7 +108,7 @@ def detect_files(
                 video, folder, model=model, people=people, config=config, progress=progress,
                 record=_record(video, model, fingerprint_of_weights, str(boxes or detector), config), quiet=quiet,
             )  # fmt: skip
-            _tell(result, people, say)
+            _tell(result, say)
         except InputError as error:
             result = Result(video=video, folder=folder, progress=progress, error=error)
         results.append(result)
@@ -183,6 +183,8 @@ def _detect_one(
                 sightings.append(sighting(detections, names))
             bar(progress)
         segments.close(progress.covered)
+        warning = people.warning(progress.covered, progress.boxes)
+        progress.warnings += [warning] if warning else []
     if config.draw:
         since = time.perf_counter()
         assert progress.info is not None
@@ -214,7 +216,7 @@ def _bar(video: str, quiet: bool) -> Iterator[Callable[[Progress], None]]:
         yield update
 
 
-def _tell(result: Result, people: PeopleSource, say: Say) -> None:
+def _tell(result: Result, say: Say) -> None:
     """One line a video, and whatever a person should know."""
     done = result.progress
     assert done.info is not None
@@ -225,10 +227,7 @@ def _tell(result: Result, people: PeopleSource, say: Say) -> None:
         f"{result.people} people, {done.boxes} boxes → {result.folder}"
     )
     for warning in done.warnings:
-        say(f"warning: {warning}")
-    if not done.boxes:
-        best = f"; the best box scored {people.highest:.2f}" if isinstance(people, DetectedPeople) else ""
-        say(f"warning: {result.video}: nobody was found{best}")
+        say(f"warning: {result.video}: {warning}")
 
 
 def _record(

@@ -55,14 +55,16 @@ class PeopleSource(Protocol):
     def seen(self) -> Iterable[tuple[float, People]]:
         """(second, people) of every instant that is known, also between keyframes: boxes for drawing."""
 
+    def warning(self, covered: float, boxes: int) -> str | None:
+        """After the last keyframe: what a person should know, given the seconds covered and the boxes used."""
+
 
 class DetectedPeople:
     """A person detector and a tracker behind it."""
 
     def __init__(self, detector: Detector, *, hz: float, every: float, threshold: float) -> None:
         self.sample_every: float | None = 1 / hz
-        self.highest = 0.0
-        """best box score seen, kept or not: worth telling where nobody was found"""
+        self._highest = 0.0  # best box score, kept or not
         self._detector = detector
         self._tracker = Tracker(rate_hz=hz)
         self._threshold = threshold
@@ -73,7 +75,7 @@ class DetectedPeople:
     def see(self, sample: SampledFrame) -> None:
         height, width = sample.picture.shape[:2]
         [(boxes, scores)] = self._detector([sample.picture])
-        self.highest = max(self.highest, float(scores.max(initial=0)))
+        self._highest = max(self._highest, float(scores.max(initial=0)))
         keep = scores >= self._threshold
         boxes, scores = boxes[keep], scores[keep]
         ids = self._tracker.update(boxes, scores, sample.frame_s, sample.picture)
@@ -83,6 +85,11 @@ class DetectedPeople:
         self.seen.append((sample.frame_s, people))
         while self._recent[0][0] < sample.frame_s - self._horizon:
             self._recent.popleft()
+
+    def warning(self, covered: float, boxes: int) -> str | None:
+        if boxes:
+            return None
+        return f"nobody was found; the best box scored {self._highest:.2f} (--box-threshold {self._threshold:g})"
 
     def at(self, window: KeyframeWindow) -> People:
         if not self._recent:
@@ -124,6 +131,15 @@ class FiledPeople:
     def seen(self) -> Iterator[tuple[float, People]]:
         self._follow(np.inf)
         return ((second, self._people(self._boxes.rows(i))) for i, second in enumerate(self._seconds.tolist()))
+
+    def warning(self, covered: float, boxes: int) -> str | None:
+        late = self._seconds > covered + 0.5
+        if late.any():
+            return (
+                f"{self._boxes.path}: {int(late.sum())} of {len(late)} instants with boxes lie past the end of the video "
+                f"({self._seconds[0]:g} to {self._seconds[-1]:g} s, the video covers {covered:.1f} s); another clock?"
+            )
+        return None if boxes else "nobody was found: no keyframe has a box in the file that reaches --box-threshold"
 
     def _follow(self, until: float, picture: Picture | None = None) -> None:
         """Tracks the instants up to a second; `picture`, if any, is what the last of them shows."""

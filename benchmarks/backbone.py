@@ -1,6 +1,6 @@
 """How close a backbone comes to the machine: seconds and GFLOP/s of a clip beside a large matmul of the same precision.
 
-    python benchmarks/backbone.py [--backbone slowfast_r50_8x8] [--threads 2] [--rounds 5] [--return-memory] [--json FILE]
+    python benchmarks/backbone.py [--backbone NAME] [--threads 2] [--rounds 5] [--return-memory] [--json FILE]
 
 Variants and matmuls take turns, and each keeps its best round, so that a busy neighbour hurts all alike.
 """
@@ -112,9 +112,8 @@ def row(
 def report(
     rows: list[dict[str, str | float]], peaks: dict[torch.dtype, float], flop: int, kept: bool, path: Path | None
 ) -> None:
-    print(
-        f"{flop / 1e9:.1f} GFLOP a clip, {torch.get_num_threads()} threads, torch {torch.__version__}, freed memory {'kept' if kept else 'returned'}"
-    )
+    print(f"{flop / 1e9:.1f} GFLOP a clip, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(f"freed memory is {'kept' if kept else 'returned to the system'}")
     for dtype, peak in peaks.items():
         print(f"matmul {dtype}: {peak / 1e9:.0f} GFLOP/s")
     for line in rows:

@@ -184,7 +184,7 @@ def _detect_one(
             bar(progress)
         segments.close(progress.covered)
         warning = people.warning(progress.covered, progress.boxes)
-        progress.warnings += [warning] if warning else []
+        progress.warnings += [warning] if warning and not progress.warnings else []  # a broken tail explains it
     if config.draw:
         since = time.perf_counter()
         assert progress.info is not None

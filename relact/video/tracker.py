@@ -22,48 +22,48 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackerConfig:
-    """Spreads are in heights of the person, so that near and far are treated alike; costs are in nats.
+    """Spreads are in sizes of the person (the box's longer side), so that near and far are treated alike; costs in nats.
 
-    The values come from a random search on generated scenes (benchmarks/tracking.py, seeds below 100).
+    The values come from a random search on generated scenes and real boxes: benchmarks/tracking.py says which.
     """
 
-    jitter: float = 0.04
-    """spread of a detection; of centre x, y, width, height times `SHAPE`"""
-    shape_jitter: float = 0.1
+    jitter: float = 0.042
+    """spread of a detection's centre"""
+    shape_jitter: float = 0.163
     """the same for width (arms, legs) and, by half, height (bending)"""
-    acceleration: float = 0.466
-    """spread of speed changes, heights a second per root second"""
+    acceleration: float = 0.573
+    """spread of speed changes, sizes a second per root second"""
     size_drift: float = 0.13
-    first_speed: float = 0.4
-    """spread of a new person's speed, heights a second"""
-    damping_s: float = 1.54
+    first_speed: float = 1.913
+    """spread of a new person's speed, sizes a second"""
+    damping_s: float = 1.967
     """time after which a speed is forgotten: nobody walks straight on for ever"""
-    birth_cost: float = 6.7
+    birth_cost: float = 8.485
     """above it a pair is not made and the box is a new person"""
-    gate: float = 37.0
+    gate: float = 19.364
     """squared Mahalanobis distance of a jump, after which motion is learnt anew"""
-    jump: float = 0.3
+    jump: float = 0.19
     """spread of a jump (a pan of the camera, a box that changes its mind), times `JUMP`"""
-    jump_cost: float = 3.0
+    jump_cost: float = 2.589
     """how unlikely a jump is"""
-    gap_cost: float = 1.26
+    gap_cost: float = 0.795
     """for each second that the track was missed"""
     doubt_cost: float = 0.0
     """for a score of 0, less for better ones: a false box should not take a track along"""
     edge_cost: float = 4.0
     """for a track that was lost at the left or right edge of the picture: whoever comes in there is likely new"""
-    young_cost: float = 2.0
+    young_cost: float = 1.503
     """for a track seen once"""
-    max_gap_s: float = 2.0
+    max_gap_s: float = 1.862
     """how long motion is extrapolated for a person out of sight; at least 2.5 detector periods"""
     looks_limit: tuple[float, float] = (-3.0, 3.0)
     """log odds of looks count between these beside motion: a hidden person looks like another"""
     looks_memory: float = 0.85
     away_s: float = 15.6
     """how long a lost person can come back by looks alone"""
-    away_cost: float = 8.0
+    away_cost: float = 7.242
     """to come back by looks at a cut, less the log odds of looks, which count up to `away_limit`"""
-    return_cost: float = 7.5
+    return_cost: float = 6.885
     """the same in the midst of a shot"""
     away_limit: float = 4.2
     away_hits: int = 3
@@ -72,10 +72,8 @@ class TrackerConfig:
     """looks are not learnt from a box that others cover by more than this share"""
 
 
-SHAPE = np.asarray([0.6, 0.7, 1.6, 1.4])
-"""Detector noise of centre x, centre y, width (arms and legs swing), height."""
-
 JUMP = np.asarray([1.0, 1.0, 0.6, 0.8])
+"""Of centre x, centre y, width, height."""
 
 EDGE = 0.015
 """Share of the picture's width within which a box touches its edge."""
@@ -173,13 +171,15 @@ class Tracker:
         self._tracks = tracks[~tracks["away"] | can_return]
 
     def _motion_cost(self, places: Floats, scores: Floats, elapsed: float) -> Floats:
-        """Negative log likelihood `[T, N]`, up to a constant: boxes are measured in heights of the track."""
+        """Negative log likelihood `[T, N]`, up to a constant; a jump is a rare second way to be where one is."""
         tracks, config = self._tracks, self._config
-        height = tracks["place"][:, 3].clip(min=1)
+        height = _size(tracks["place"])[:, 0]
         variance = tracks["spread"][..., 0] + _detector_variance(tracks["place"], config)
         squared = (places[None] - tracks["place"][:, None]) ** 2
         expected = _unlikeliness(squared, variance, height)
-        jumped = config.jump_cost + _unlikeliness(squared, variance + (height[:, None] * config.jump * JUMP) ** 2, height)
+        jumped = config.jump_cost + _unlikeliness(
+            squared, variance + (height[:, None] * config.jump * JUMP) ** 2, height
+        )
         missed_s = (self._now - tracks["seen_s"] - elapsed).clip(min=0)
         prior = 8.0 + config.gap_cost * missed_s + self._edge_cost(missed_s) + config.young_cost * (tracks["hits"] < 2)
         cost = -np.logaddexp(-expected, -jumped) + prior[:, None] + config.doubt_cost * (1 - scores)
@@ -222,7 +222,9 @@ class Tracker:
         gain, speed_gain = place / total, mixed / total
         tracks["place"][track] += gain * surprise
         tracks["velocity"][track] += speed_gain * surprise
-        tracks["spread"][track] = np.stack([(1 - gain) * place, (1 - gain) * mixed, speed - speed_gain * mixed], axis=-1)
+        tracks["spread"][track] = np.stack(
+            [(1 - gain) * place, (1 - gain) * mixed, speed - speed_gain * mixed], axis=-1
+        )
         anew = tracks["away"][track] | ((surprise**2 / total).sum(axis=1) > self._config.gate)
         tracks["place"][track[anew]] = places[anew]
         tracks["velocity"][track[anew]] = 0
@@ -252,27 +254,32 @@ def _at_edge(boxes: Floats, picture: Picture | None) -> Bools:
     return (boxes[:, 0] <= EDGE * width) | (boxes[:, 2] >= (1 - EDGE) * width)
 
 
+def _size(places: Floats) -> Floats:
+    """The longer side of each box `[N, 1]`: the measure of all spreads."""
+    return places[:, 2:].max(axis=1, keepdims=True, initial=1)
+
+
 def _unlikeliness(squared: Floats, variance: Floats, height: Floats) -> Floats:
-    """Negative log density `[T, N]` in heights, less its constant: `squared [T, N, 4]`, `variance [T, 4]`."""
+    """Negative log density `[T, N]` in sizes, less its constant: `squared [T, N, 4]`, `variance [T, 4]`."""
     width = 0.5 * np.log(variance / height[:, None] ** 2).sum(axis=1)
     return 0.5 * (squared / variance[:, None]).sum(axis=2) + width[:, None]
 
 
 def _detector_variance(places: Floats, config: TrackerConfig) -> Floats:
     jitter, shape = config.jitter, config.shape_jitter
-    return (places[:, 3:4].clip(min=1) * np.asarray([jitter, jitter, shape, 0.5 * shape])) ** 2
+    return (_size(places) * np.asarray([jitter, jitter, shape, 0.5 * shape])) ** 2
 
 
 def _first_spread(places: Floats, config: TrackerConfig) -> Floats:
     variance = _detector_variance(places, config)
-    height = places[:, 3:4].clip(min=1)
+    height = _size(places)
     speed = np.concatenate([config.first_speed * height * SIDEWAYS, 0.3 * height.repeat(2, axis=1)], axis=1)
     return np.stack([variance, np.zeros_like(variance), speed**2], axis=-1)
 
 
 def _predict(tracks: npt.NDArray[np.void], elapsed: float, config: TrackerConfig) -> None:
     """Moves all tracks on by `elapsed` seconds: damped constant velocity, white noise of acceleration."""
-    height = tracks["place"][:, 3:4].clip(min=1)
+    height = _size(tracks["place"])
     drift = np.asarray([config.acceleration, config.acceleration, config.size_drift, config.size_drift])
     noise = (height * drift) ** 2
     fade = np.exp(-elapsed / config.damping_s)

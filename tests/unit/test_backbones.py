@@ -1,5 +1,8 @@
 """Backbones: sizes as published, padding that nothing leaks through, every preset, folding, preparation."""
 
+import platform
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -369,3 +372,9 @@ def test_roi_align_over_extended_edges_equals_the_clips_own_map() -> None:
         torch.testing.assert_close(together, alone)
     clip = extend_edges(padded[:, :, None], torch.tensor([[4, 5]]))
     torch.testing.assert_close(clip[:, :, 0], extended, rtol=0, atol=0)
+
+
+def test_freed_memory_is_kept_where_the_c_library_can() -> None:
+    call = "from relact.nn.memory import keep_freed_memory; print(keep_freed_memory(), bytes(10**8)[-1])"
+    answer = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, check=True).stdout
+    assert answer.split() == [str(platform.libc_ver()[0] == "glibc"), "0"]

@@ -1,0 +1,86 @@
+"""Data sets on real and generated files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from relact.data.ava import AvaData
+from relact.data.toy import STAND, WAVE, actions, box, generate, script
+from relact.data.ucf24 import UCF24Data
+from relact.errors import InputError
+from relact.interop.ava_csv import read_ava_csv
+from relact.types import Keyframe
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("toy")
+    generate(folder, videos=2, people=3, seconds=2, seed=5)
+    return folder
+
+
+def test_the_same_seed_gives_the_same_files(toy: Path, tmp_path: Path):
+    generate(tmp_path, videos=2, people=3, seconds=2, seed=5)
+    for name in ("groundtruth.csv", "boxes.csv", "labels.csv", "videos/toy_00.mp4"):
+        assert (tmp_path / name).read_bytes() == (toy / name).read_bytes()
+
+
+def test_labels_come_from_the_script():
+    cast = script(np.random.default_rng(0), 4, 10)
+    for person in cast:
+        for second in range(10):
+            done = actions(person, second)
+            assert done[0] == person.poses[int((second + 0.5) / 2)]
+            assert (WAVE in done) == person.waves[int((second + 0.5) / 2)]
+            x1, y1, x2, y2 = box(person, second)
+            assert 0 <= x1 < x2 <= 1
+            assert 0 <= y1 < y2 <= 1
+
+
+def test_a_keyframe_has_all_its_people_and_their_actions(toy: Path):
+    data = AvaData(root=str(toy))
+    samples = data.samples("train")
+    assert {sample.key for sample in samples} == {Keyframe(f"toy_0{v}", t) for v in (0, 1) for t in (0, 1)}
+    table, ids = read_ava_csv(toy / "groundtruth.csv", "groundtruth"), data.label_map().ids
+    assert sum(int(sample.labels.sum()) for sample in samples) == len(table)
+    assert all(len(sample.boxes) == 3 and sorted(sample.person) == [1, 2, 3] for sample in samples)
+    assert STAND in ids
+
+
+def test_a_keyframe_without_people_and_an_excluded_one(toy: Path, tmp_path: Path):
+    truth = (toy / "groundtruth.csv").read_text() + "toy_00,0005\n"
+    (tmp_path / "truth.csv").write_text(truth)
+    (tmp_path / "excluded.csv").write_text("toy_01,0001\n")
+    data = AvaData(root=str(toy), train=str(tmp_path / "truth.csv"), exclude=str(tmp_path / "excluded.csv"))
+    samples = {sample.key: sample for sample in data.samples("train")}
+    assert samples[Keyframe("toy_00", 5)].boxes.shape == (0, 4)
+    assert Keyframe("toy_01", 1) not in samples
+
+
+def test_ucf24_keyframes_are_frames_from_1_with_boxes_of_the_published_convention(shared_data: Path):
+    data = UCF24Data(root=str(shared_data / "ucf24"), split="all")
+    samples = {sample.key: sample for sample in data.samples("train")}
+    video = "Basketball/v_Basketball_g01_c01"
+    sample = samples[Keyframe(video, 9)]  # 0-based frame 8
+    assert sample.frame == 8
+    np.testing.assert_allclose(sample.boxes, [[0.5875, 0.420833, 0.734375, 0.745833]], atol=1e-6)
+    assert sample.labels.argmax(axis=1).tolist() == [0]
+    assert Keyframe(video, 1) not in samples
+
+
+def test_ucf24_split_and_step(shared_data: Path):
+    root = str(shared_data / "ucf24")
+    every, fifth = (UCF24Data(root=root, frame_step=step).samples("val") for step in (1, 5))
+    assert len({sample.key.video for sample in every}) == 5  # all five clips are of the test list
+    assert len(fifth) < len(every) / 4.5
+    with pytest.raises(InputError, match="data.split=all"):
+        UCF24Data(root=root).samples("train")
+
+
+def test_a_missing_folder_is_said(tmp_path: Path):
+    with pytest.raises(InputError, match="No such file"):
+        AvaData(root=str(tmp_path)).samples("train")
+    (tmp_path / "groundtruth.csv").write_text("v,0001,0.1,0.1,0.5,0.5,12,1\n")
+    with pytest.raises(InputError, match="put the videos there"):
+        AvaData(root=str(tmp_path)).samples("train")

@@ -25,6 +25,7 @@ from relact.data.decode import FrameStream
 from relact.data.encode import VideoWriter
 from relact.data.toy import RATE, box, frames, script, wall
 from relact.interop.box_files import read_boxes
+from relact.nn.memory import keep_freed_memory
 from relact.nn.precision import autocast, default_device, resolve
 from relact.run.detection import prepare
 from relact.video.people import PUBLISHED, TorchvisionDetector, preset
@@ -130,6 +131,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     device = default_device()
+    if device.type == "cpu":
+        keep_freed_memory()  # as detect does
     dtype = resolve("auto", device)
     with tempfile.TemporaryDirectory() as folder:
         video, boxes = (options.video, options.boxes) if options.video else make_video(Path(folder), options.seconds)

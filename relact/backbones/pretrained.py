@@ -107,6 +107,8 @@ def load_published(model: nn.Module, path: str | Path, layout: str | None = None
     file = {name if name.startswith("head.") else prefix + name: value for name, value in file.items()}
     ours = model.state_dict()
     _check_backbone(path, file, ours, prefix)
+    if "classifier.weight" in ours:  # an ActionDetector keeps the last layer of a plain head there
+        file = {name.replace("head.proj.", "classifier."): value for name, value in file.items()}
     fitting = {name: value for name, value in file.items() if name in ours and value.shape == ours[name].shape}
     model.load_state_dict(fitting, strict=False)
     return LoadReport(

@@ -19,6 +19,7 @@ from relact.errors import InputError
 from relact.interop.box_files import read_boxes
 from relact.interop.box_table import BoxTable
 from relact.model import ActionDetector
+from relact.nn.memory import keep_freed_memory
 from relact.nn.precision import default_device, resolve
 from relact.run.models import load_model
 from relact.train.checkpoint import WEIGHTS
@@ -95,6 +96,8 @@ def detect_files(
 ) -> list[Result]:
     """Every video into a folder of its own; one that fails is reported and the others are done."""
     where = torch.device(device) if device else default_device()
+    if where.type == "cpu":
+        keep_freed_memory()
     model = prepare(load_model(weights, device=where), config.precision)
     table = None if boxes is None else read_boxes(boxes, format=box_format, units=box_units)
     folders = _folders(videos, out)

@@ -25,11 +25,13 @@ def create_model(
     num_classes: int | None = None,
     labels: LabelMap | str | None = None,
     roi: RoIConfig | None = None,
+    loss: LossConfig | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> ActionDetector:
     """A model with random weights: `create_model("linear", backbone="slowfast_r50_8x8", num_classes=60)`.
 
-    `settings` are fields of the head's Config. Without `labels`, 60 and 80 classes are AVA's, 24 UCF101-24's.
+    `settings` are fields of the head's Config. Without `labels`, 60 and 80 classes are AVA's, 24 UCF101-24's. `loss`
+    decides which actions share a softmax: AVA's poses by default, none with `LossConfig(kind="bce")`, as PySlowFast has it.
     """
     known = LabelMap.load(labels) if labels is not None else _labels_for(60 if num_classes is None else num_classes)
     if num_classes is not None and num_classes != len(known):
@@ -39,7 +41,7 @@ def create_model(
         heads.config(head)(**(settings or {})),
         roi=roi or RoIConfig(),
         labels=known,
-        exclusive=LossConfig().exclusive(known),
+        exclusive=(loss or LossConfig()).exclusive(known),
     )
 
 

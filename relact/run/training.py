@@ -57,7 +57,9 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, device: str | None
     )  # fmt: skip
     report = _judge(recipe, model, recipe.data.samples("val"), labels=labels, dtype=dtype, folder=out)
     if recipe.data.judges_training:
-        say("judged on the very clips that it was trained on: this shows that the chain learns, not that it generalises")
+        say(
+            "judged on the very clips that it was trained on: this shows that the chain learns, not that it generalises"
+        )
     return report
 
 

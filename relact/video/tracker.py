@@ -22,7 +22,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackerConfig:
-    """Spreads are in sizes of the person (the box's longer side), so that near and far are treated alike; costs in nats.
+    """Spreads are in sizes of the person (the box's longer side), so that near and far are alike; costs are in nats.
 
     The values come from a random search on generated scenes and real boxes: benchmarks/tracking.py says which.
     """
@@ -49,7 +49,7 @@ class TrackerConfig:
     gap_cost: float = 0.795
     """for each second that the track was missed"""
     doubt_cost: float = 0.0
-    """for a score of 0, less for better ones: a false box should not take a track along"""
+    """for a score of 0, less for better ones; 0 because a search found no use for scores"""
     edge_cost: float = 4.0
     """for a track that was lost at the left or right edge of the picture: whoever comes in there is likely new"""
     young_cost: float = 1.503
@@ -173,13 +173,11 @@ class Tracker:
     def _motion_cost(self, places: Floats, scores: Floats, elapsed: float) -> Floats:
         """Negative log likelihood `[T, N]`, up to a constant; a jump is a rare second way to be where one is."""
         tracks, config = self._tracks, self._config
-        height = _size(tracks["place"])[:, 0]
+        size = _size(tracks["place"])[:, 0]
         variance = tracks["spread"][..., 0] + _detector_variance(tracks["place"], config)
         squared = (places[None] - tracks["place"][:, None]) ** 2
-        expected = _unlikeliness(squared, variance, height)
-        jumped = config.jump_cost + _unlikeliness(
-            squared, variance + (height[:, None] * config.jump * JUMP) ** 2, height
-        )
+        expected = _unlikeliness(squared, variance, size)
+        jumped = config.jump_cost + _unlikeliness(squared, variance + (size[:, None] * config.jump * JUMP) ** 2, size)
         missed_s = (self._now - tracks["seen_s"] - elapsed).clip(min=0)
         prior = 8.0 + config.gap_cost * missed_s + self._edge_cost(missed_s) + config.young_cost * (tracks["hits"] < 2)
         cost = -np.logaddexp(-expected, -jumped) + prior[:, None] + config.doubt_cost * (1 - scores)
@@ -259,9 +257,9 @@ def _size(places: Floats) -> Floats:
     return places[:, 2:].max(axis=1, keepdims=True, initial=1)
 
 
-def _unlikeliness(squared: Floats, variance: Floats, height: Floats) -> Floats:
+def _unlikeliness(squared: Floats, variance: Floats, size: Floats) -> Floats:
     """Negative log density `[T, N]` in sizes, less its constant: `squared [T, N, 4]`, `variance [T, 4]`."""
-    width = 0.5 * np.log(variance / height[:, None] ** 2).sum(axis=1)
+    width = 0.5 * np.log(variance / size[:, None] ** 2).sum(axis=1)
     return 0.5 * (squared / variance[:, None]).sum(axis=2) + width[:, None]
 
 
@@ -272,16 +270,16 @@ def _detector_variance(places: Floats, config: TrackerConfig) -> Floats:
 
 def _first_spread(places: Floats, config: TrackerConfig) -> Floats:
     variance = _detector_variance(places, config)
-    height = _size(places)
-    speed = np.concatenate([config.first_speed * height * SIDEWAYS, 0.3 * height.repeat(2, axis=1)], axis=1)
+    size = _size(places)
+    speed = np.concatenate([config.first_speed * size * SIDEWAYS, 0.3 * size.repeat(2, axis=1)], axis=1)
     return np.stack([variance, np.zeros_like(variance), speed**2], axis=-1)
 
 
 def _predict(tracks: npt.NDArray[np.void], elapsed: float, config: TrackerConfig) -> None:
     """Moves all tracks on by `elapsed` seconds: damped constant velocity, white noise of acceleration."""
-    height = _size(tracks["place"])
+    size = _size(tracks["place"])
     drift = np.asarray([config.acceleration, config.acceleration, config.size_drift, config.size_drift])
-    noise = (height * drift) ** 2
+    noise = (size * drift) ** 2
     fade = np.exp(-elapsed / config.damping_s)
     reach = config.damping_s * (1 - fade)  # how far a speed of 1 still carries
     place, mixed, speed = np.moveaxis(tracks["spread"], -1, 0)

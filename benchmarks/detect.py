@@ -2,9 +2,9 @@
 
     python benchmarks/detect.py [VIDEO] [--seconds 20] [--detector] [--json FILE]
 
-Without VIDEO it makes one: 1280 x 720, 25 fps, H.264, three people whose boxes are in a file. The model is slowfast_r50_8x8 with the
-linear head for AVA's 60 actions and random weights: they do not change the time. `--detector` also runs the person
-detector of this machine's preset at 5 Hz, with random weights.
+Without VIDEO it makes one: 1280 x 720, 25 fps, H.264, three people whose boxes are in a file. The model is
+slowfast_r50_8x8 with the linear head for AVA's 60 actions and random weights: they do not change the time.
+`--detector` also runs the person detector of this machine's preset at 5 Hz, with random weights.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from relact import Actors, create_model
+from relact import create_model
 from relact.data.decode import FrameStream
 from relact.data.encode import VideoWriter
 from relact.data.toy import RATE, box, frames, script, wall

@@ -2,8 +2,8 @@
 
     python benchmarks/precision.py VIDEO... --weights RUN --boxes FILE [--json FILE]
 
-Prints, over all people, actions and keyframes: the mean and the largest difference of scores, how often the best action of a
-person changes, and the seconds that the model took in either precision, taken in turns.
+Prints, over all people, actions and keyframes: the mean and the largest difference of scores, how often the best
+action of a person changes, and the seconds that the model took in either precision, taken in turns.
 """
 
 import argparse

@@ -146,7 +146,7 @@ class ActionDetector(nn.Module):
         return Scene(maps=maps, pooled=pooled, valid=on_map, actors=actors, rois=regions, memory=memory)
 
     def normalise(self, frames: Shaped[Tensor, "B 3 T H W"], valid: Int[Tensor, "B 2"]) -> Float[Tensor, "B 3 T H W"]:
-        """uint8 → (x / 255 - mean) / std; padding, if any, is zeroed by the backbone (torchvision's nets cut it off)."""
+        """uint8 → (x / 255 - mean) / std; padding is left to the backbone, which zeroes it or cuts it off."""
         if frames.dtype != torch.uint8:
             return frames
         return (frames.float() / 255 - self.mean) / self.std

@@ -1,6 +1,5 @@
 """Operators over ragged rows: segments are rows that share a clip (`Actors.clip`); empty ones are normal."""
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 

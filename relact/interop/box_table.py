@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -326,7 +326,7 @@ def make_table(
                 f"{place(str(path), int(number[row]), line_word)}: {say.format(**_facts(boxes[row], when[row]))}"
             )
     kept, label_row, label_id = merged(np.asarray(video), when, boxes, person.astype(np.int64), action.astype(np.int64))
-    kind = np.float64 if clock == "seconds" else np.int64
+    kind: Any = np.float64 if clock == "seconds" else np.int64
     return BoxTable(
         path=str(path),
         clock=clock,

@@ -41,9 +41,9 @@ def weights_path(entry: Published, progress: Progress | None = None) -> Path:
     return fetch_url(entry.url, entry.file, progress)
 
 
-def fetch_url(url: str, file: str, progress: Progress | None = None) -> Path:
-    """What is behind a URL as `file` of `weights_folder()`: found there or fetched, checked either way."""
-    path = weights_folder() / file
+def fetch_url(url: str, file: str, progress: Progress | None = None, folder: Path | None = None) -> Path:
+    """What is behind a URL as `file` of a folder (`weights_folder()`): found there or fetched, checked either way."""
+    path = (folder or weights_folder()) / file
     if path.is_file():
         return verify(path)
     try:
@@ -70,7 +70,7 @@ def verify(path: Path) -> Path:
             f"{at(path)}: damaged or another file: its sha256 begins with {digest[:8]}, expected {recorded[:8]}; "
             f"delete it and fetch it again"
         )
-    if not record.is_file():
+    if recorded is None:
         _record(path, digest)
     return path
 

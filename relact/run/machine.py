@@ -10,7 +10,6 @@ import torch
 import torchvision
 
 from relact import __version__
-
 from relact.interop.fetch import weights_folder
 from relact.nn.precision import cpu_has_bf16, default_device, resolve
 from relact.video.people import preset

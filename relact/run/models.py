@@ -10,8 +10,8 @@ from relact import backbones, heads
 from relact.errors import InputError
 from relact.labels import Label, LabelMap
 from relact.losses import LossConfig
-from relact.metrics.ava_report import AvaReport
 from relact.metrics.ava import evaluate as evaluate_ava
+from relact.metrics.ava_report import AvaReport
 from relact.model import ActionDetector
 from relact.nn.roi import RoIConfig
 from relact.recipe import build_model, read
@@ -31,7 +31,7 @@ def create_model(
     """A model with random weights: `create_model("linear", backbone="slowfast_r50_8x8", num_classes=60)`.
 
     `settings` are fields of the head's Config. Without `labels`, 60 and 80 classes are AVA's, 24 UCF101-24's. `loss`
-    decides which actions share a softmax: AVA's poses by default, none with `LossConfig(kind="bce")`, as PySlowFast has it.
+    decides which actions share a softmax: AVA's poses by default, none with `LossConfig(kind="bce")` (PySlowFast).
     """
     known = LabelMap.load(labels) if labels is not None else _labels_for(60 if num_classes is None else num_classes)
     if num_classes is not None and num_classes != len(known):

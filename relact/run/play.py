@@ -6,8 +6,8 @@ from pathlib import Path
 
 from relact.data.ava import AvaData
 from relact.data.toy import generate
-from relact.metrics.ava_report import AvaReport
 from relact.metrics.ava import evaluate as evaluate_ava
+from relact.metrics.ava_report import AvaReport
 from relact.recipe import Recipe
 from relact.run.detection import detect_files
 from relact.run.training import train

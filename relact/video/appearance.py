@@ -3,11 +3,10 @@ is cut.
 """
 
 import numpy as np
-import numpy.typing as npt
 
 from relact.boxes import Floats
+from relact.data.sampling import Picture
 
-Picture = npt.NDArray[np.uint8]
 """RGB, `[H, W, 3]`."""
 
 ROWS, COLUMNS, BANDS, BINS = 12, 6, 3, 8

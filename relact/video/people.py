@@ -1,16 +1,12 @@
 """Person detectors: torchvision's, or any function of the user's with the same signature."""
 
-import hashlib
 import importlib
 import importlib.util
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import numpy as np
 import numpy.typing as npt
@@ -26,17 +22,15 @@ from torchvision.models.detection import (
     fasterrcnn_resnet50_fpn_v2,
 )
 
-from relact.errors import InputError, at
-from relact.interop.files import atomic_path
+from relact.data.sampling import Picture
+from relact.errors import InputError
+from relact.interop.fetch import fetch_url
 
 Floats = npt.NDArray[np.float32]
-Picture = npt.NDArray[np.uint8]
 Found = tuple[Floats, Floats]
 
 PERSON = 1
 """COCO's class in torchvision's detectors."""
-
-DOWNLOAD_TIMEOUT_S = 15.0
 
 
 class Detector(Protocol):
@@ -125,48 +119,18 @@ def _persons(output: dict[str, torch.Tensor]) -> Found:
 
 
 def ensure_weights(weights: WeightsEnum) -> Path:
-    """The file of published weights in torch's cache, fetched if need be; its name carries the start of its
-    sha256.
+    """The file of published weights in torch's own cache, where torchvision looks for it, fetched if need be.
 
-    Raises InputError for no network and for a damaged file.
+    Raises InputError for no network and for a damaged file: which file to put where, or what to do instead.
     """
-    target = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[1]
-    digest = _digest_in_name(target)
-    megabytes = round(weights.meta["_file_size"])
-    if not target.is_file():
-        try:
-            _download(weights.url, target, digest)
-        except (URLError, OSError) as error:
-            reason = error.reason if isinstance(error, URLError) else error
-            raise InputError(
-                f"No weights for person detector ({megabytes} MB; {reason}). Offline? Put {target.name} "
-                f"(sha256 {digest}…, from {weights.url}) in {target.parent}, or pass --boxes boxes.csv"
-            ) from error
-    if not _sha256(target).startswith(digest):
-        raise InputError(f"{at(target)}: damaged (its sha256 does not start with {digest}); remove it and run again")
-    return target
-
-
-def _digest_in_name(path: Path) -> str:
-    found = re.search(r"-([0-9a-f]{8,})\.pth$", path.name)
-    assert found, f"torchvision names its weights name-digest.pth, not {path.name}"
-    return found.group(1)
-
-
-def _download(url: str, target: Path, digest: str) -> None:
-    hashed = hashlib.sha256()
-    with urlopen(url, timeout=DOWNLOAD_TIMEOUT_S) as response, atomic_path(target) as temporary:
-        with temporary.open("wb") as file:
-            while block := response.read(1 << 20):
-                hashed.update(block)
-                file.write(block)
-        if not hashed.hexdigest().startswith(digest):
-            raise InputError(f"{url}: what came is not the published file (sha256 {hashed.hexdigest()[:8]}…)")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    folder, file = Path(torch.hub.get_dir()) / "checkpoints", weights.url.rsplit("/", 1)[1]
+    try:
+        return fetch_url(weights.url, file, folder=folder)
+    except InputError as error:
+        megabytes = round(weights.meta["_file_size"])
+        raise InputError(
+            f"No weights for person detector ({megabytes} MB): {error}; or pass --boxes boxes.csv"
+        ) from error
 
 
 def own_detector(spec: str) -> Detector:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from relact.boxes import scale
-from relact.data.source import Picture
+from relact.data.sampling import Picture
 from relact.data.windows import KeyframeWindow, SampledFrame
 from relact.errors import InputError
 from relact.interop.box_table import VideoBoxes
@@ -136,8 +136,8 @@ class FiledPeople:
         late = self._seconds > covered + 0.5
         if late.any():
             return (
-                f"{self._boxes.path}: {int(late.sum())} of {len(late)} instants with boxes lie past the end of the video "
-                f"({self._seconds[0]:g} to {self._seconds[-1]:g} s, the video covers {covered:.1f} s); another clock?"
+                f"{self._boxes.path}: {int(late.sum())} of {len(late)} instants with boxes lie past the end "
+                f"of the video ({self._seconds[0]:g} to {self._seconds[-1]:g} s of {covered:.1f} s); another clock?"
             )
         return None if boxes else "nobody was found: no keyframe has a box in the file that reaches --box-threshold"
 

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from relact.boxes import Floats, area, intersection
+from relact.data.sampling import Picture
 from relact.errors import InputError
-from relact.video.appearance import SIZE, CutFinder, Picture, Telling, colour_features
+from relact.video.appearance import SIZE, CutFinder, Telling, colour_features
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

@@ -74,7 +74,7 @@ def test_ucf24_split_and_step(shared_data: Path):
     every, fifth = (UCF24Data(root=root, frame_step=step).samples("val") for step in (1, 5))
     assert len({sample.key.video for sample in every}) == 5  # all five clips are of the test list
     assert len(fifth) < len(every) / 4.5
-    with pytest.raises(InputError, match="data.split=all"):
+    with pytest.raises(InputError, match=r"data\.split=all"):
         UCF24Data(root=root).samples("train")
 
 

@@ -16,6 +16,8 @@ from av.video.stream import VideoStream
 from relact.errors import InputError, at
 from relact.interop.files import atomic_path
 
+SEEK_SECONDS = 1
+"""A key frame at least this often: jumping to a second, or reading a clip, then decodes little."""
 TIME_BASE = Fraction(1, 90_000)
 
 
@@ -79,7 +81,7 @@ class VideoWriter:
 
     def _add_stream(self, container: OutputContainer) -> VideoStream:
         # without B frames MP4's durations are those between pictures; with them a variable rate ends too early
-        options = {"preset": "veryfast", "bf": "0"}
+        options = {"preset": "veryfast", "bf": "0", "g": str(max(1, round(SEEK_SECONDS * self._fps)))}
         stream = container.add_stream("libx264", rate=self._fps, options=options)
         height, width, _ = self._shape
         stream.width, stream.height = width + width % 2, height + height % 2

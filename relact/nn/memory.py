@@ -13,7 +13,7 @@ def keep_freed_memory() -> bool:
 
     The maps of a video net are tens of megabytes, and glibc maps and unmaps such blocks one by one: every layer then
     begins with page faults, a tenth of the time of a forward pass in bf16. The process' size stays at its peak
-    instead (up to 2 GB of free memory is kept). For programs whose main work is inference on a CPU; a library should
+    instead (up to 2 GB of free memory is kept). For programs whose main work is such a net on a CPU; a library should
     not decide this on import.
     """
     if platform.libc_ver()[0] != "glibc":

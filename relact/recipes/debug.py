@@ -20,5 +20,5 @@ def debug() -> Recipe:
         loss=LossConfig(kind="ava"),
         transform=TransformConfig(short_side=128, flip=0.0),
         optim=OptimConfig(kind="adamw", lr=2e-3, weight_decay=1e-4, warmup_epochs=1, clip_norm=5.0),
-        train=TrainConfig(epochs=30, batch_size=8, workers=0, precision="fp32"),
+        train=TrainConfig(epochs=20, batch_size=8, workers=0, precision="fp32"),
     )

@@ -16,6 +16,7 @@ from relact.interop.files import atomic_path
 from relact.labels import LabelMap
 from relact.metrics.ava_report import AvaReport
 from relact.model import ActionDetector
+from relact.nn.memory import keep_freed_memory
 from relact.nn.precision import default_device, resolve
 from relact.recipe import Recipe, build_model, override, read, to_dict
 from relact.run.models import load_model
@@ -30,7 +31,7 @@ Say = Callable[[str], None]
 
 def train(recipe: Recipe, out: Path, *, resume: bool = False, device: str | None = None, say: Say = print) -> AvaReport:
     """Train, save after every epoch, and judge on the validation split. Returns the result on it."""
-    where = torch.device(device) if device else default_device()
+    where = _device(device)
     dtype = resolve(recipe.train.precision, where)
     labels = recipe.data.label_map()
     samples = recipe.data.samples("train")
@@ -61,6 +62,13 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, device: str | None
             "judged on the very clips that it was trained on: this shows that the chain learns, not that it generalises"
         )
     return report
+
+
+def _device(name: str | None) -> torch.device:
+    where = torch.device(name) if name else default_device()
+    if where.type == "cpu":
+        keep_freed_memory()
+    return where
 
 
 def _resume(out: Path, model: ActionDetector, steps: torch.optim.Optimizer) -> int:
@@ -121,7 +129,7 @@ def test(
     """A trained model over a split of its data: writes `groundtruth.csv` and `predictions.csv`, and judges them."""
     if split not in ("train", "val"):
         raise InputError(f"split {split!r}: expected train or val")
-    where = torch.device(device) if device else default_device()
+    where = _device(device)
     recipe = override(read(Path(run) / "recipe.json"), settings or {})
     model = load_model(run, device=where)
     chosen: Literal["train", "val"] = "train" if split == "train" else "val"

@@ -1,5 +1,6 @@
 """ActionDetector: frames → maps → actors → relations → logits."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -127,8 +128,18 @@ class ActionDetector(nn.Module):
             valid = torch.tensor([frames.shape[-2:]] * len(frames)).reshape(-1, 2)
         scene = self.look(self.normalise(frames, valid), actors, valid=valid, memory=memory)
         relations = self.head(scene)
-        logits = self.classifier(self.dropout(relations.features))
-        return Output(logits=logits, relations=relations, exclusive=self.exclusive)
+        return Output(logits=self._classify(relations.features), relations=relations, exclusive=self.exclusive)
+
+    def _classify(self, features: Float[Tensor, "A D"]) -> Float[Tensor, "A K"]:
+        """In full precision also under autocast: it costs nothing, and scores of three digits would be tied."""
+        with torch.autocast(features.device.type, enabled=False):
+            return self.classifier(self.dropout(features.to(self.classifier.weight.dtype)))
+
+    def with_backbone(self, backbone: Backbone) -> "ActionDetector":
+        """The same model, head and classifier shared, on another form of its backbone."""
+        twin = copy.copy(self)
+        twin._modules = {**self._modules, "backbone": backbone}  # a copy shares the dictionary itself
+        return twin
 
     def look(
         self,

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
-from relact.backbones.prepared import prepare_for_inference
+from relact.backbones.prepared import Prepared, prepare_for_inference
 from relact.data.decode import probe, video_index
 from relact.errors import InputError
 from relact.interop.box_files import read_boxes
@@ -76,7 +76,12 @@ def detect(
     table = None if boxes is None else read_boxes(boxes)
     people = _people(str(video), table, detector, model, config)
     yield from detect_video(
-        video, name=Path(video).stem, model=model.eval(), people=people, config=config, progress=Progress()
+        video,
+        name=Path(video).stem,
+        model=prepare(model, config.precision),
+        people=people,
+        config=config,
+        progress=Progress(),
     )
 
 
@@ -119,10 +124,13 @@ def detect_files(
 
 
 def prepare(model: ActionDetector, precision: str) -> ActionDetector:
-    """The model with its backbone folded and in the chosen number format, for inference only."""
+    """The model for inference: its backbone folded and in the chosen number format. The given one stays as it is."""
+    if isinstance(model.backbone, Prepared):
+        return model
     dtype = resolve(precision, next(model.parameters()).device)
-    model.backbone = prepare_for_inference(model.backbone, "bf16" if dtype == torch.bfloat16 else "fp32")
-    return model
+    return model.with_backbone(
+        prepare_for_inference(model.backbone, "bf16" if dtype == torch.bfloat16 else "fp32")
+    ).eval()
 
 
 def _folders(videos: Sequence[str], out: Path | None) -> list[Path]:

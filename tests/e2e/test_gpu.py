@@ -1,0 +1,37 @@
+"""On a GPU the model says what it says on a CPU. Run by `make test-all` where there is a GPU."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import relact
+from relact import Actors, create_model
+from relact.run.detection import prepare
+from relact.video.pipeline import DetectConfig
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
+
+
+def test_a_padded_batch_gives_the_same_scores_on_both():
+    model = create_model("linear", backbone="slowfast_debug", num_classes=60).eval()
+    frames = torch.randint(0, 256, (2, 3, model.clip.num_frames, 96, 128), dtype=torch.uint8)
+    boxes = [torch.tensor([[4.0, 4.0, 60.0, 70.0]]), torch.tensor([[9.0, 0.0, 99.0, 64.0], [0.0, 0.0, 40.0, 64.0]])]
+    actors, valid = Actors.of(boxes), torch.tensor([[96, 128], [64, 100]])
+    on_cpu = model(frames, actors, valid=valid).scores
+    on_gpu = copy.deepcopy(model).to("cuda")
+    got = on_gpu(frames.to("cuda"), actors.to("cuda"), valid=valid).scores.cpu()
+    torch.testing.assert_close(got, on_cpu, atol=2e-3, rtol=2e-3)
+
+
+def test_detect_in_bf16_on_a_gpu_is_close_to_fp32_on_a_cpu(toy: Path, weights: Path):
+    video, boxes = toy / "videos" / "toy_00.mp4", toy / "boxes.csv"
+    single = list(
+        relact.detect(video, model=relact.load_model(weights), boxes=boxes, config=DetectConfig(precision="fp32"))
+    )
+    model = prepare(relact.load_model(weights, device="cuda"), "bf16")
+    half = list(relact.detect(video, model=model, boxes=boxes, config=DetectConfig(precision="bf16")))
+    for a, b in zip(single, half, strict=True):
+        np.testing.assert_allclose(a.scores, b.scores, atol=0.05)

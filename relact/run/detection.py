@@ -216,7 +216,8 @@ def _bar(video: str, quiet: bool) -> Iterator[Callable[[Progress], None]]:
         TextColumn("{task.fields[done]}"),
         TimeRemainingColumn(),
     )
-    with ProgressBar(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
+    console = Console(stderr=True)
+    with ProgressBar(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as bar:
         task = bar.add_task(Path(video).name, total=None, done="")
 
         def update(progress: Progress) -> None:

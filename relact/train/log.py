@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 
 class TrainLog:
@@ -13,15 +13,13 @@ class TrainLog:
 
     def __init__(self, path: Path, total_steps: int, *, done: int = 0, quiet: bool = False) -> None:
         self._path = path
+        self._console = Console(stderr=True, quiet=quiet, highlight=False)
         self._progress = Progress(
-            TextColumn("train"),
-            BarColumn(),
-            TextColumn("{task.completed}/{task.total} steps  {task.description}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=quiet,
+            BarColumn(bar_width=16),
+            TextColumn("{task.completed}/{task.total}  {task.description}"),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+            disable=not self._console.is_terminal,
         )
         self._total = total_steps
         self._done = done
@@ -48,9 +46,10 @@ class TrainLog:
         shown = f"epoch {values['epoch']:.1f}  loss {values['loss']:.4f}  lr {values['lr']:.2g}"
         self._progress.update(self._task, advance=1, description=shown)
 
-    def note(self, **values: object) -> None:
-        """Anything else worth keeping, such as a validation result."""
-        self._write(values)
+    def epoch(self, number: int, mean_loss: float) -> None:
+        """An epoch is over: written, and a line of its own, also where no progress can be drawn."""
+        self._write({"epoch": number, "mean_loss": mean_loss})
+        self._console.print(f"epoch {number}  mean loss {mean_loss:.4f}")
 
     def _write(self, values: object) -> None:
         assert self._file is not None

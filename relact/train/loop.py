@@ -128,7 +128,7 @@ def fit(
                 dtype=dtype,
                 log=log,
             )
-            log.note(epoch=epoch + 1, mean_loss=mean)
+            log.epoch(epoch + 1, mean)
             save(epoch + 1)
 
 

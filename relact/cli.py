@@ -79,7 +79,9 @@ def demo(
 @app.command()
 def detect(
     videos: Annotated[list[str], typer.Argument(help="Video files.")],
-    weights: Annotated[Path, typer.Option("--weights", "-w", help="A run folder of `relact train`.")],
+    weights: Annotated[
+        str, typer.Option("--weights", "-w", help="A run folder of `relact train`, or a name of `relact weights list`.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Folder; one subfolder a video. Default: VIDEO.relact beside it."),
@@ -220,9 +222,16 @@ def show(
     """
     from relact.video.segments import read_segments
 
-    for row in read_segments(result / "segments.csv"):
-        if (person is None or row.person == person) and row.mean >= least:
-            print(f"person {row.person:<4} {_clock(row.start)}–{_clock(row.end)}  {row.action} {row.mean:.2f}")
+    rows = read_segments(result / "segments.csv")
+    chosen = [row for row in rows if (person is None or row.person == person) and row.mean >= least]
+    if not chosen:
+        _say(
+            f"{result}: none of its {len(rows)} segments is asked for"
+            if rows
+            else f"{result}: nobody did anything for sure"
+        )
+    for row in chosen:
+        print(f"person {row.person:<4} {_clock(row.start)}–{_clock(row.end)}  {row.action} {row.mean:.2f}")
 
 
 @app.command()

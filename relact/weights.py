@@ -23,12 +23,17 @@ def list_weights() -> list[dict[str, Any]]:
 
 def fetch(name: str, progress: Progress | None = None) -> Path:
     """The file of a catalogue entry, fetched if need be and checked; InputError with the nearest name."""
+    return weights_path(find(name), progress)
+
+
+def find(name: str) -> Published:
+    """The catalogue entry of a name; InputError with the nearest one."""
     entries = {entry.name: entry for entry in published()}
     if name not in entries:
         nearest = get_close_matches(name, entries, n=1, cutoff=0.4)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
         raise InputError(f"no published weights are called {name!r}{hint}; `relact weights list` names them")
-    return weights_path(entries[name], progress)
+    return entries[name]
 
 
 def convert(path: str | Path, layout: str | None = None, *, out: str | Path, preset: str | None = None) -> LoadReport:

@@ -21,8 +21,7 @@ from relact.interop.box_table import BoxTable
 from relact.model import ActionDetector
 from relact.nn.memory import keep_freed_memory
 from relact.nn.precision import default_device, resolve
-from relact.run.models import load_model
-from relact.train.checkpoint import WEIGHTS
+from relact.run.models import load_model, weights_file
 from relact.types import Detections
 from relact.video.annotate import between, draw_video
 from relact.video.people import load_detector
@@ -88,7 +87,7 @@ def detect(
 def detect_files(
     videos: Sequence[str],
     *,
-    weights: Path,
+    weights: str | Path,
     out: Path | None,
     boxes: Path | None = None,
     box_format: str | None = None,
@@ -106,7 +105,7 @@ def detect_files(
     model = prepare(load_model(weights, device=where), config.precision)
     table = None if boxes is None else read_boxes(boxes, format=box_format, units=box_units)
     folders = _folders(videos, out)
-    fingerprint_of_weights = Weights.of(weights / WEIGHTS, str(weights / "recipe.json"))
+    fingerprint_of_weights = Weights.of(weights_file(weights), str(weights))
     results = []
     for video, folder in zip(videos, folders, strict=True):
         progress = Progress()

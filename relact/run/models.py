@@ -7,15 +7,19 @@ from typing import Any
 import torch
 
 from relact import backbones, heads
+from relact.backbones.pretrained import load_published
 from relact.errors import InputError
+from relact.heads import linear
+from relact.interop.catalog import published
 from relact.labels import Label, LabelMap
 from relact.losses import LossConfig
 from relact.metrics.ava import evaluate as evaluate_ava
 from relact.metrics.ava_report import AvaReport
 from relact.model import ActionDetector
-from relact.nn.roi import RoIConfig
+from relact.nn.roi import MMACTION2, PYSLOWFAST, PYTORCHVIDEO, RoIConfig
 from relact.recipe import build_model, read
-from relact.train.checkpoint import load_weights
+from relact.train.checkpoint import WEIGHTS, load_weights
+from relact.weights import fetch, find
 
 
 def create_model(
@@ -54,14 +58,61 @@ def _labels_for(num_classes: int) -> LabelMap:
     return LabelMap(Label(id=k, name=f"action {k}") for k in range(1, num_classes + 1))
 
 
-def load_model(run: str | Path, *, device: torch.device | str = "cpu") -> ActionDetector:
-    """A trained model from its run folder (`model.safetensors`, `recipe.json`, `labels.csv`), ready to detect."""
-    folder = Path(run)
+ROI_OF_LAYOUT = {
+    "pyslowfast": PYSLOWFAST,
+    "pyslowfast_caffe2": PYTORCHVIDEO,  # PySlowFast aligns its RoIs only in models that it trained itself
+    "pytorchvideo": PYTORCHVIDEO,
+    "mmaction2": MMACTION2,
+}
+"""How the published detectors with a linear head read boxes off their maps, by the layout of their files."""
+
+
+def load_model(weights: str | Path, *, device: torch.device | str = "cpu") -> ActionDetector:
+    """A trained model, ready to detect.
+
+    `weights` is a run folder (`model.safetensors`, `recipe.json`, `labels.csv`) or the name of a published detector
+    (`relact weights list`), which is fetched if need be.
+    """
+    folder = Path(weights)
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such run folder; it is what `relact train --out` wrote")
+        return _published_model(str(weights)).to(device).eval()
     model = build_model(read(folder / "recipe.json"), LabelMap.load(folder / "labels.csv"))
     load_weights(folder, model)
     return model.to(device).eval()
+
+
+def weights_file(weights: str | Path) -> Path:
+    """The file that holds the tensors of a run folder or of a published detector."""
+    return Path(weights) / WEIGHTS if Path(weights).is_dir() else fetch(str(weights))
+
+
+def _published_model(name: str) -> ActionDetector:
+    """A published detector of AVA's 80 actions, with the conventions of its code base."""
+    known = {entry.name for entry in published()}
+    if name not in known:
+        raise InputError(
+            f"{name}: no such run folder (`relact train --out` writes one), nor published weights of that name"
+        )
+    entry = find(name)
+    if entry.kind != "detector" or entry.preset is None:
+        raise InputError(
+            f"{name}: is good for {entry.good_for}, not a detector of actions; train with train.init={name}"
+        )
+    if entry.layout not in ROI_OF_LAYOUT:
+        raise InputError(
+            f"{name}: its head is not among ours yet ({', '.join(heads.available())}); train.init takes its backbone"
+        )
+    model = ActionDetector.of(
+        backbones.config(entry.preset),
+        linear.Config(),
+        roi=ROI_OF_LAYOUT[entry.layout],
+        labels=LabelMap.load("ava"),
+        exclusive=(),  # sigmoids throughout
+    )
+    report = load_published(model, fetch(name), entry.layout)
+    if report.missing or report.mismatched:
+        raise InputError(f"{name}: the file is not the detector that it should be: {report}")
+    return model
 
 
 def evaluate(

@@ -25,6 +25,7 @@ from relact.train.evaluate import judge
 from relact.train.loop import fit, train_step
 from relact.train.optim import optimiser
 from relact.types import Batch, Clip
+from relact.weights import fetch
 
 Say = Callable[[str], None]
 
@@ -40,7 +41,8 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, device: str | None
     seed_everything(recipe.train.seed)
     model = build_model(recipe, labels).to(where)
     if recipe.train.init is not None:
-        say(str(load_published(model.backbone, recipe.train.init)))
+        file = Path(recipe.train.init)
+        say(str(load_published(model.backbone, file if file.is_file() else fetch(recipe.train.init))))
     batches = loader(recipe, samples, training=True)
     steps = optimiser(model, recipe.optim)
     first = _resume(out, model, steps) if resume else 0

@@ -34,7 +34,7 @@ class TrainConfig:
     freeze_bn: bool = False
     """keep the backbone's batch statistics as loaded, still training their scales (ACAR-Net)"""
     init: str | None = None
-    """published or converted backbone weights to start from: a file"""
+    """backbone weights to start from: a file, published or converted, or a name of `relact weights list`"""
 
 
 def train_epoch(

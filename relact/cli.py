@@ -60,6 +60,11 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
+    except RuntimeError as error:
+        if _debug or type(error).__name__ != "OutOfMemoryError":
+            raise
+        errors.print(f"relact: the GPU has too little memory: {error}; try --batch 1, or --short-side 224")
+        sys.exit(2)
 
 
 @app.command()

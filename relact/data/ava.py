@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from relact.config import STRICT
+from relact.data.decode import probe
 from relact.data.samples import Sample, people_of_keyframe
 from relact.errors import InputError
 from relact.interop.ava_csv import AvaTable, read_ava_csv, read_excluded
@@ -50,42 +51,37 @@ class AvaData:
         return LabelMap.load(file if file.is_file() else self.labels)
 
     def samples(self, split: Literal["train", "val"]) -> list[Sample]:
-        """Every annotated keyframe of a split. Raises InputError for a video that is missing, with the first few."""
+        """Every annotated keyframe of a split.
+
+        Raises InputError, with the first few, for videos that are missing, for actions that the label map does not
+        have, and for keyframes past the end of their video.
+        """
         table = read_ava_csv(Path(self.root) / (self.train if split == "train" else self.val), "groundtruth")
         files = self._files(table.videos)
         skip = self._excluded() if split == "train" else set()
-        labels = self.label_map()
-        return [sample for sample in self._keyframes(table, files, labels) if sample.key not in skip]
+        samples = [sample for sample in self._keyframes(table, files, self.label_map()) if sample.key not in skip]
+        _check_ends(samples)
+        return samples
 
     def _keyframes(self, table: AvaTable, files: dict[str, Path], labels: LabelMap) -> Iterator[Sample]:
-        of_id = {label.id: column for column, label in enumerate(labels)}
-        columns = np.array([of_id.get(int(action), -1) for action in table.action], dtype=np.int64)
+        columns = _columns(table, labels)
         assert table.person is not None
+        nobody = np.zeros((0, 4), np.float32), np.zeros((0, len(labels)), np.float32), np.zeros(0, np.int64)
+        unit = 1 if (table.keyframes.microseconds % 1_000_000 == 0).all() else 1000  # ticks a second
+
+        def sample(video: int, micro: int, boxes: np.ndarray, hot: np.ndarray, person: np.ndarray) -> Sample:
+            name, second = table.videos[video], micro / 1e6
+            key, path = Keyframe(name, round(second * unit)), files[name]
+            time = second - self.start
+            return Sample(key=key, path=path, stamp=second, boxes=boxes, labels=hot, person=person, time=time)
+
         order = np.lexsort((np.arange(len(table)), table.microseconds, table.video))
         changes = (np.diff(table.video[order]) != 0) | (np.diff(table.microseconds[order]) != 0)
         for rows in np.split(order, np.flatnonzero(changes) + 1) if len(order) else ():
-            boxes, hot, person = people_of_keyframe(table.boxes[rows], columns[rows], table.person[rows], len(labels))
-            yield self._sample(table.videos[table.video[rows[0]]], table.time[rows[0]], files, boxes, hot, person)
-        for video, micro in zip(table.empty.video, table.empty.microseconds, strict=True):
-            nobody = (
-                np.zeros((0, 4), np.float32),
-                np.zeros((0, len(labels)), np.float32),
-                np.zeros(0, np.int64),
-            )
-            yield self._sample(table.videos[video], micro / 1e6, files, *nobody)
-
-    def _sample(
-        self,
-        video: str,
-        second: float,
-        files: dict[str, Path],
-        boxes: np.ndarray,
-        hot: np.ndarray,
-        person: np.ndarray,
-    ) -> Sample:
-        key = Keyframe(video, round(second))
-        time = float(second) - self.start
-        return Sample(key=key, path=files[video], boxes=boxes, labels=hot, person=person, time=time)
+            people = people_of_keyframe(table.boxes[rows], columns[rows], table.person[rows], len(labels))
+            yield sample(int(table.video[rows[0]]), int(table.microseconds[rows[0]]), *people)
+        for video, micro in zip(table.empty.video.tolist(), table.empty.microseconds.tolist(), strict=True):
+            yield sample(video, micro, *nobody)
 
     def _files(self, videos: tuple[str, ...]) -> dict[str, Path]:
         folder = Path(self.root) / self.videos
@@ -104,3 +100,30 @@ class AvaData:
             return set()
         rows = read_excluded(Path(self.root) / self.exclude)
         return {Keyframe(rows.videos[v], round(m / 1e6)) for v, m in zip(rows.video, rows.microseconds, strict=True)}
+
+
+def _columns(table: AvaTable, labels: LabelMap) -> np.ndarray:
+    """The classifier's column of each row; -1 for an action of AVA's 80 that is not among the evaluated 60."""
+    of_id = {label.id: column for column, label in enumerate(labels)}
+    columns = np.array([of_id.get(int(action), -1) for action in table.action], dtype=np.int64)
+    left_out = set(LabelMap.load("ava").ids) if labels == LabelMap.load("ava60") else set[int]()
+    for row in np.flatnonzero(columns < 0).tolist():
+        if int(table.action[row]) not in left_out:
+            ids = f"{min(labels.ids)} to {max(labels.ids)}"
+            raise InputError(
+                f"{table.where(row)}: action {table.action[row]}; the label map has {len(labels)} ids in {ids}"
+            )
+    return columns
+
+
+def _check_ends(samples: list[Sample]) -> None:
+    """Clamping would train on the last frame of a video over and over without a word."""
+    lengths = {path: probe(path).announced_s for path in {sample.path for sample in samples}}
+    late = [(s, length) for s in samples if (length := lengths[s.path]) is not None and s.time is not None]
+    late = [(sample, length) for sample, length in late if not 0 <= (sample.time or 0) <= length + 1]
+    if late:
+        some = ", ".join(f"{s.key.video} at {s.stamp:g} s ({length:.1f} s long)" for s, length in late[:5])
+        raise InputError(
+            f"{len(late)} of {len(samples)} keyframes lie outside of their videos, such as {some}; "
+            "does a file begin at another second (data.start)?"
+        )

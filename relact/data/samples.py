@@ -16,6 +16,8 @@ class Sample:
     key: Keyframe
     path: Path
     """the video file"""
+    stamp: float
+    """what the annotation calls this keyframe: its second, or its frame"""
     boxes: Float[np.ndarray, "N 4"]
     """[0, 1] of the upright frame"""
     labels: Float[np.ndarray, "N K"]

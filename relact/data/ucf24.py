@@ -92,6 +92,7 @@ class UCF24Data:
             people = people_of_keyframe(boxes[part], tubes.label[rows[part]] - 1, tubes.tube[rows[part]], num_classes)
             yield Sample(
                 key=Keyframe(tubes.videos[code], frame + 1),  # this data set counts frames from 1
+                stamp=frame + 1.0,
                 path=path,
                 boxes=people[0],
                 labels=people[1],

@@ -134,6 +134,9 @@ def test(
     where = _device(device)
     recipe = override(read(Path(run) / "recipe.json"), settings or {})
     model = load_model(run, device=where)
+    labels = recipe.data.label_map()
+    if labels != model.labels:
+        raise InputError(f"{run}: was trained on {len(model.labels)} actions, the data has {len(labels)} or other ones")
     chosen: Literal["train", "val"] = "train" if split == "train" else "val"
     dtype = resolve(recipe.train.precision, where)
     return _judge(recipe, model, recipe.data.samples(chosen), labels=model.labels, dtype=dtype, folder=Path(run))

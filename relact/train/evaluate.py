@@ -37,7 +37,7 @@ def predict(
 def write_files(
     folder: Path, samples: Sequence[Sample], scores: dict[Keyframe, npt.NDArray[np.float32]], labels: LabelMap
 ) -> tuple[Path, Path]:
-    """`groundtruth.csv` and `predictions.csv` in AVA's format, the tick in the place of the second."""
+    """`groundtruth.csv` and `predictions.csv` in AVA's format, the annotation's own stamps as seconds."""
     ids = np.array(labels.ids)
     groundtruth, predictions = folder / "groundtruth.csv", folder / "predictions.csv"
     write_ava_csv(groundtruth, chain.from_iterable(_truth_rows(sample, ids) for sample in samples))
@@ -51,7 +51,7 @@ def _truth_rows(sample: Sample, ids: npt.NDArray[np.int64]) -> Iterator[str]:
     person, column = np.nonzero(sample.labels)
     return format_ava_rows(
         videos=[sample.key.video] * len(person),
-        seconds=np.full(len(person), sample.key.tick),
+        seconds=np.full(len(person), sample.stamp),
         boxes=sample.boxes[person],
         actions=ids[column],
         scores=sample.person[person],
@@ -62,7 +62,7 @@ def _truth_rows(sample: Sample, ids: npt.NDArray[np.int64]) -> Iterator[str]:
 def _predicted_rows(sample: Sample, scores: npt.NDArray[np.float32], ids: npt.NDArray[np.int64]) -> Iterator[str]:
     return format_ava_rows(
         videos=[sample.key.video] * scores.size,
-        seconds=np.full(scores.size, sample.key.tick),
+        seconds=np.full(scores.size, sample.stamp),
         boxes=np.repeat(sample.boxes, scores.shape[1], axis=0),
         actions=np.tile(ids, len(scores)),
         scores=scores.reshape(-1),

@@ -49,12 +49,12 @@ def test_a_keyframe_has_all_its_people_and_their_actions(toy: Path):
 
 
 def test_a_keyframe_without_people_and_an_excluded_one(toy: Path, tmp_path: Path):
-    truth = (toy / "groundtruth.csv").read_text() + "toy_00,0005\n"
+    truth = (toy / "groundtruth.csv").read_text() + "toy_00,0002\n"
     (tmp_path / "truth.csv").write_text(truth)
     (tmp_path / "excluded.csv").write_text("toy_01,0001\n")
     data = AvaData(root=str(toy), train=str(tmp_path / "truth.csv"), exclude=str(tmp_path / "excluded.csv"))
     samples = {sample.key: sample for sample in data.samples("train")}
-    assert samples[Keyframe("toy_00", 5)].boxes.shape == (0, 4)
+    assert samples[Keyframe("toy_00", 2)].boxes.shape == (0, 4)
     assert Keyframe("toy_01", 1) not in samples
 
 
@@ -84,3 +84,25 @@ def test_a_missing_folder_is_said(tmp_path: Path):
     (tmp_path / "groundtruth.csv").write_text("v,0001,0.1,0.1,0.5,0.5,12,1\n")
     with pytest.raises(InputError, match="put the videos there"):
         AvaData(root=str(tmp_path)).samples("train")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("toy_00,0001,0.1,0.1,0.5,0.5,99,1", r"truth\.csv line \d+: action 99; the label map has 5 ids in 3 to 69"),
+        ("toy_00,0902,0.1,0.1,0.5,0.5,12,1", r"1 of 5 keyframes lie outside .* toy_00 at 902 s \(2\.0 s long\)"),
+    ],
+)
+def test_labels_that_cannot_be_are_told_with_their_place(toy: Path, tmp_path: Path, row: str, message: str):
+    (tmp_path / "truth.csv").write_text((toy / "groundtruth.csv").read_text() + row + "\n")
+    with pytest.raises(InputError, match=message):
+        AvaData(root=str(toy), train=str(tmp_path / "truth.csv")).samples("train")
+
+
+def test_keyframes_between_seconds_stay_apart(toy: Path, tmp_path: Path):
+    rows = [f"toy_00,{second},0.1,0.1,0.5,0.5,12,1" for second in ("0.4", "0.6", "1")]
+    (tmp_path / "truth.csv").write_text("\n".join(rows) + "\n")
+    samples = AvaData(root=str(toy), train=str(tmp_path / "truth.csv")).samples("train")
+    assert [(sample.key.tick, sample.stamp, sample.time) for sample in samples] == [
+        (400, 0.4, 0.4), (600, 0.6, 0.6), (1000, 1.0, 1.0)
+    ]  # fmt: skip

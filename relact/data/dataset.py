@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from relact.data.decode import probe, read_clip
 from relact.data.samples import Sample
-from relact.data.sampling import window_offsets, window_times
+from relact.data.sampling import frame_window, window_times
 from relact.data.transforms import TransformConfig, apply, draw, inside
 from relact.types import Clip
 
@@ -72,7 +72,7 @@ class ClipDataset(Dataset[Clip]):
             assert sample.frame is not None, (
                 f"{sample.key}: windows in frames need a keyframe that is counted in frames"
             )
-            wanted = sample.frame + window_offsets(self._num_frames, self._frame_stride)
+            wanted = frame_window(sample.frame, self._num_frames, self._frame_stride)
             return read_clip(sample.path, frames=wanted, short_side=short_side)
         assert sample.time is not None, f"{sample.key}: windows in seconds need a keyframe in seconds"
         times = window_times(sample.time, self._num_frames, self._frame_stride, self._rate)

@@ -161,33 +161,6 @@ class VideoBoxes:
         [found] = self._nearest(np.asarray([instant], np.float64), self.instants.astype(np.float64), tolerance)
         return found
 
-    def at_times(
-        self,
-        times_s: npt.ArrayLike,
-        *,
-        frame_times_s: npt.ArrayLike | None = None,
-        tolerance_s: float | None = None,
-    ) -> list[slice]:
-        """Rows for each keyframe time: those of the nearest instant, or none where it is further off than
-        the tolerance.
-
-        A file that counts frames needs the video's `frame_times_s`, the time of every frame. A keyframe
-        midway between two instants takes the earlier. Raises InputError for a box on a frame that the video
-        does not have.
-        """
-        times = np.asarray(times_s, np.float64)
-        if self.clock == "seconds":
-            return self._nearest(times, self.instants.astype(np.float64), tolerance_s)
-        if frame_times_s is None:
-            raise InputError(f"{self.path}: counts frames; give frame_times_s, the time of each frame of the video")
-        frame_times = np.asarray(frame_times_s, np.float64)
-        if len(self.instants):
-            self.check_frames(len(frame_times))
-        if tolerance_s is not None:
-            return self._nearest(times, frame_times[self.instants.astype(np.int64)], tolerance_s)
-        shown = _nearest_index(frame_times, times).astype(np.float64)
-        return self._nearest(shown, self.instants.astype(np.float64), None)
-
     def check_frames(self, num_frames: int) -> None:
         """Raises InputError where the file has boxes on frames that a video of `num_frames` does not have."""
         if self.clock == "frames" and len(self.instants) and self.instants[-1] >= num_frames:

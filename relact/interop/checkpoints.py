@@ -35,16 +35,6 @@ def read_checkpoint(path: str | Path) -> dict[str, "Tensor | np.ndarray"]:
     return tensors
 
 
-def read_metadata(path: str | Path) -> dict[str, str]:
-    """The notes in a safetensors file; empty for other files."""
-    if Path(path).suffix != ".safetensors":
-        return {}
-    from safetensors import safe_open
-
-    with safe_open(path, "numpy") as file:
-        return dict(file.metadata() or {})
-
-
 def _is_torch(path: Path) -> bool:
     """A zip archive, or torch's older format, which begins with a pickled magic number."""
     if zipfile.is_zipfile(path):

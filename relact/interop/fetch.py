@@ -75,22 +75,6 @@ def verify(path: Path) -> Path:
     return path
 
 
-def torchvision_weights_path(arch: str, weights: str = "DEFAULT", progress: Progress | None = None) -> Path:
-    """The checked file of one of torchvision's own weights, e.g. ("fasterrcnn_resnet50_fpn_v2", "COCO_V1").
-
-    What torchvision itself has downloaded before is used; otherwise as `fetch_url`.
-    """
-    from torch import hub
-    from torchvision.models import get_model_weights
-
-    url = get_model_weights(arch)[weights].url
-    theirs = Path(hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
-    prefix = sha256_prefix(theirs.name)
-    if theirs.is_file() and prefix is not None and _digest(theirs).startswith(prefix):
-        return theirs
-    return fetch_url(url, theirs.name, progress)
-
-
 def _copy(
     response: http.client.HTTPResponse, target: Path, length: int | None, progress: Progress | None
 ) -> tuple[str, int]:

@@ -60,7 +60,7 @@ def test_a_keyframe_without_people_is_an_instant(tmp_path: Path) -> None:
     boxes = read_boxes(path).for_video("a", 640, 360)
     assert boxes.instants.tolist() == [1, 2, 3]
     assert boxes.start.tolist() == [0, 1, 1, 2]
-    assert [len(boxes.boxes[rows]) for rows in boxes.at_times([1, 2, 3])] == [1, 0, 1]
+    assert [len(boxes.boxes[boxes.nearest(second)]) for second in (1, 2, 3)] == [1, 0, 1]
 
 
 def test_mot_counts_frames_and_pixels_from_one(tmp_path: Path) -> None:
@@ -290,24 +290,19 @@ def test_keyframes_take_the_nearest_second_within_half_a_period(tmp_path: Path) 
     boxes = read_boxes(write(tmp_path / "b.csv", "time_s,x1,y1,x2,y2\n" + lines)).for_video("a", 10, 10)
     assert len(boxes) == 3  # the same box twice is one person
     assert boxes.tolerance() == 0.5
-    found = spans(boxes.at_times([0.4, 0.5, 1.4, 1.5, 1.6, 3.0, 4.4, 9.0]))
+    found = spans([boxes.nearest(second) for second in (0.4, 0.5, 1.4, 1.5, 1.6, 3.0, 4.4, 9.0)])
     assert found == [(0, 0), (0, 1), (0, 1), (0, 1), (1, 2), (0, 0), (2, 3), (0, 0)]
-    assert spans(boxes.at_times([1.6], tolerance_s=0.1)) == [(0, 0)]
+    assert spans([boxes.nearest(1.6, 0.1)]) == [(0, 0)]
     assert boxes.nearest(2.2) == slice(1, 2)
 
 
-def test_frames_match_by_the_videos_own_frame_times(tmp_path: Path) -> None:
-    """Frame 2 of a variable-rate video is at 0.5 s; boxes on every frame match exactly, not a neighbour's."""
-    boxes = read_boxes(write(tmp_path / "b.csv", "frame,x1,y1,x2,y2\n0,0,0,1,1\n1,0,0,1,1\n2,0,0,1,1\n")).for_video(
-        "a", 10, 10
-    )
-    times = [0.0, 0.04, 0.5, 0.54, 0.58]
-    assert spans(boxes.at_times([0.0, 0.45, 0.54], frame_times_s=times)) == [(0, 1), (2, 3), (0, 0)]
-    assert spans(boxes.at_times([0.54], frame_times_s=times, tolerance_s=0.05)) == [(2, 3)]
-    with pytest.raises(InputError, match="give frame_times_s"):
-        boxes.at_times([0.0])
+def test_frames_match_exactly_and_must_be_in_the_video(tmp_path: Path) -> None:
+    lines = "frame,x1,y1,x2,y2\n0,0,0,1,1\n1,0,0,1,1\n2,0,0,1,1\n"
+    boxes = read_boxes(write(tmp_path / "b.csv", lines)).for_video("a", 10, 10)
+    assert spans([boxes.nearest(frame) for frame in (0, 2, 3)]) == [(0, 1), (2, 3), (0, 0)]
+    boxes.check_frames(3)
     with pytest.raises(InputError, match=r"b.csv line 4: frame 2 \(counted from 0\), but the video has 2 frames"):
-        boxes.at_times([0.0], frame_times_s=times[:2])
+        boxes.check_frames(2)
 
 
 def test_frames_with_a_step_reach_half_of_it(tmp_path: Path) -> None:
@@ -318,7 +313,7 @@ def test_frames_with_a_step_reach_half_of_it(tmp_path: Path) -> None:
 
 def test_a_file_without_boxes_matches_nothing(tmp_path: Path) -> None:
     boxes = read_boxes(write(tmp_path / "m.txt", "\n"), format="mot").for_video("a", 10, 10)
-    assert spans(boxes.at_times([0.0, 1.0], frame_times_s=[0.0, 1.0])) == [(0, 0), (0, 0)]
+    assert spans([boxes.nearest(0), boxes.nearest(1)]) == [(0, 0), (0, 0)]
 
 
 # --- the published files

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from relact import backbones, weights
@@ -16,7 +17,6 @@ from relact.backbones.pretrained import LAYOUTS, load_published
 from relact.errors import InputError
 from relact.interop import fetch
 from relact.interop.catalog import Published, published, sha256_prefix
-from relact.interop.checkpoints import read_metadata
 
 CONTENT = b"weights" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -155,28 +155,6 @@ def test_offline_one_line_says_what_to_put_where(url: str, home: Path) -> None:
     assert f"put a.pth into {home}" in message
 
 
-def test_offline_torchvision_weights(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    for name in ("http_proxy", "https_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    file = "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth"
-    with pytest.raises(InputError, match=f"put {file} into {home}"):
-        fetch.torchvision_weights_path("fasterrcnn_resnet50_fpn_v2", "COCO_V1")
-    home.mkdir(parents=True)
-    (home / file).write_bytes(b"something else")
-    with pytest.raises(InputError, match="expected dd69338a"):
-        fetch.torchvision_weights_path("fasterrcnn_resnet50_fpn_v2", "COCO_V1")
-
-
-def test_torchvisions_own_downloads_are_used(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(fetch, "sha256_prefix", lambda name: DIGEST[:8])
-    theirs = tmp_path / "torch" / "hub" / "checkpoints" / "r3d_18-b3b3357e.pth"
-    theirs.parent.mkdir(parents=True)
-    theirs.write_bytes(CONTENT)
-    assert fetch.torchvision_weights_path("r3d_18") == theirs
-
-
 def test_files_of_google_drive_are_fetched_by_hand(home: Path) -> None:
     with pytest.raises(
         InputError, match=r"drive\.google\.com/file/d/12vGZ.*save the file as acar_r50_8x8_ava_acar\.pth"
@@ -192,6 +170,11 @@ def test_unknown_weights() -> None:
         weights.fetch("slowfast_r50_8x8_k400_pyslowfas")
 
 
+def notes(path: Path) -> dict[str, str]:
+    with safe_open(path, "pt") as file:
+        return file.metadata()
+
+
 def test_conversion(tmp_path: Path) -> None:
     net = backbones.config("slowfast_debug").build()
     state = {name: value for name, value in net.state_dict().items() if not name.endswith("tracked")}
@@ -199,7 +182,7 @@ def test_conversion(tmp_path: Path) -> None:
     torch.save({"state_dict": state | {"head.proj.weight": torch.ones(3, 320)}}, source)
     report = weights.convert(source, out=tmp_path / "a.safetensors")
     assert len(report.matched) == len(state)
-    assert read_metadata(tmp_path / "a.safetensors") == {
+    assert notes(tmp_path / "a.safetensors") == {
         "layout": "relact",
         "presets": "slowfast_debug",
         "source": "a.pth",

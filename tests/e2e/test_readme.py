@@ -11,14 +11,17 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+BLOCKS = [text for _, text in re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)]
+
+
 def commands() -> list[str]:
     """The lines of code blocks that begin with `relact`, comments cut off."""
-    blocks = re.findall(r"```\n(.*?)```", README, re.DOTALL)
-    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    lines = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
     return [line for line in lines if line.startswith("relact ")]
 
 
 def test_every_command_of_the_readme_exists_with_its_options():
+    assert len(commands()) >= 5
     for command in commands():
         words = command.split()
         depth = 3 if words[1] in ("data", "weights") else 2
@@ -32,7 +35,7 @@ def test_every_command_of_the_readme_exists_with_its_options():
 
 @pytest.mark.slow
 def test_the_training_block_runs_as_it_stands(tmp_path: Path):
-    block = next(b for b in re.findall(r"```\n(.*?)```", README, re.DOTALL) if "relact data toy" in b)
+    block = next(block for block in BLOCKS if "relact data toy" in block)
     for line in block.splitlines():
         words = line.split("#")[0].split()
         done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, check=False, cwd=tmp_path)

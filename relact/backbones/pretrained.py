@@ -1,5 +1,6 @@
 """Loads published weights into a backbone, or into a model around one, and says exactly what fitted."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,8 +108,8 @@ def load_published(model: nn.Module, path: str | Path, layout: str | None = None
     file = {name if name.startswith("head.") else prefix + name: value for name, value in file.items()}
     ours = model.state_dict()
     _check_backbone(path, file, ours, prefix)
-    if "classifier.weight" in ours:  # an ActionDetector keeps the last layer of a plain head there
-        file = {name.replace("head.proj.", "classifier."): value for name, value in file.items()}
+    if "classifier.weight" in ours:  # an ActionDetector keeps a head's last layer there (ACAR-Net calls it fc2)
+        file = {re.sub(r"^head\.(proj|fc2)\.", "classifier.", name): value for name, value in file.items()}
     fitting = {name: value for name, value in file.items() if name in ours and value.shape == ours[name].shape}
     model.load_state_dict(fitting, strict=False)
     return LoadReport(

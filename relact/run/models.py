@@ -9,14 +9,15 @@ import torch
 from relact import backbones, heads
 from relact.backbones.pretrained import load_published
 from relact.errors import InputError
-from relact.heads import linear
+from relact.head import HeadConfig
+from relact.heads import acar, linear
 from relact.interop.catalog import published
 from relact.labels import Label, LabelMap
 from relact.losses import LossConfig
 from relact.metrics.ava import evaluate as evaluate_ava
 from relact.metrics.ava_report import AvaReport
 from relact.model import ActionDetector
-from relact.nn.roi import MMACTION2, PYSLOWFAST, PYTORCHVIDEO, RoIConfig
+from relact.nn.roi import ACAR, MMACTION2, PYSLOWFAST, PYTORCHVIDEO, RoIConfig
 from relact.recipe import build_model, read
 from relact.train.checkpoint import WEIGHTS, load_weights
 from relact.weights import fetch, find
@@ -87,7 +88,7 @@ def weights_file(weights: str | Path) -> Path:
 
 
 def _published_model(name: str) -> ActionDetector:
-    """A published detector of AVA's 80 actions, with the conventions of its code base."""
+    """A published detector of AVA's actions, with the conventions of its code base."""
     known = {entry.name for entry in published()}
     if name not in known:
         raise InputError(
@@ -98,16 +99,15 @@ def _published_model(name: str) -> ActionDetector:
         raise InputError(
             f"{name}: is good for {entry.good_for}, not a detector of actions; train with train.init={name}"
         )
-    if entry.layout not in ROI_OF_LAYOUT:
-        raise InputError(
-            f"{name}: its head is not among ours yet ({', '.join(heads.available())}); train.init takes its backbone"
-        )
+    head: HeadConfig
+    if entry.layout == "acar":
+        head = acar.Config(depth=1, out_kernel=1) if "r101" in entry.preset else acar.Config()
+        roi, labels, loss = ACAR, LabelMap.load("ava60"), LossConfig()
+    else:
+        head, roi, labels = linear.Config(), ROI_OF_LAYOUT[entry.layout], LabelMap.load("ava")
+        loss = LossConfig(kind="bce")  # sigmoids throughout
     model = ActionDetector.of(
-        backbones.config(entry.preset),
-        linear.Config(),
-        roi=ROI_OF_LAYOUT[entry.layout],
-        labels=LabelMap.load("ava"),
-        exclusive=(),  # sigmoids throughout
+        backbones.config(entry.preset), head, roi=roi, labels=labels, exclusive=loss.exclusive(labels)
     )
     report = load_published(model, fetch(name), entry.layout)
     if report.missing or report.mismatched:

@@ -58,11 +58,11 @@ def scene(
 def built(config: HeadConfig, dtype: torch.dtype = torch.float64) -> RelationHead:
     """In evaluation mode, with every parameter away from zero so that no branch is silent."""
     torch.manual_seed(1)
-    head = config.build(CHANNELS).to(dtype).eval()
+    head = config.build(CHANNELS).double().eval()
     with torch.no_grad():
         for parameter in head.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.02)
-    return head
+    return head.to(dtype)
 
 
 def one_clip(whole: Scene, clip: int) -> Scene:

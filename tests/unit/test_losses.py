@@ -33,7 +33,7 @@ def test_a_certain_and_wrong_answer_keeps_a_finite_loss_and_gradient():
     logits = torch.tensor([[200.0, -200.0, 0.0]], requires_grad=True)
     loss = softmax_bce(logits, torch.tensor([[0.0, 1.0, 0.0]])).sum()
     loss.backward()
-    assert float(loss) == pytest.approx(200 + 400, rel=1e-5)
+    assert loss.item() == pytest.approx(200 + 400, rel=1e-5)
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
     assert logits.grad[0, 0] > 0.9

@@ -40,8 +40,9 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     except FileNotFoundError:
         raise InputError(f"{path}: no weights there; a run folder holds {WEIGHTS}, {RECIPE} and {LABELS}") from None
     except (SafetensorError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[:4]
-        raise InputError(f"{path}: these weights do not fit the model of {RECIPE}: {' '.join(first)}") from None
+        lines = [line.strip() for line in str(error).strip().splitlines()]
+        first = " ".join(lines[1:3] or lines)
+        raise InputError(f"{path}: these weights do not fit the model of {RECIPE}: {first}") from None
 
 
 def save_state(folder: Path, *, epoch: int, optimiser: torch.optim.Optimizer) -> None:

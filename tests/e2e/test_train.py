@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,23 @@ def test_a_stopped_run_goes_on_exactly(straight: Path, small: Recipe, tmp_path: 
 def test_nothing_to_resume_is_said(small: Recipe, tmp_path: Path):
     with pytest.raises(InputError, match="nothing to resume"):
         train(small, tmp_path, resume=True, say=quiet)
+
+
+def test_weights_of_another_architecture_are_refused(straight: Path, tmp_path: Path):
+    shutil.copytree(straight, tmp_path / "run")
+    recipe = json.loads((straight / "recipe.json").read_text())
+    recipe["backbone"]["width"] = 16
+    (tmp_path / "run" / "recipe.json").write_text(json.dumps(recipe))
+    with pytest.raises(InputError, match=r"do not fit the model of recipe\.json: size mismatch for backbone\.slow"):
+        load_model(tmp_path / "run")
+
+
+def test_a_truncated_weights_file_is_refused(straight: Path, tmp_path: Path):
+    shutil.copytree(straight, tmp_path / "run")
+    whole = (straight / "model.safetensors").read_bytes()
+    (tmp_path / "run" / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"model\.safetensors: these weights do not fit"):
+        load_model(tmp_path / "run")
 
 
 def test_missing_videos_are_counted_and_named(small: Recipe, toy: Path, tmp_path: Path):

@@ -305,9 +305,14 @@ def weights_fetch(name: Annotated[str, typer.Argument(help="As `relact weights l
 
     Example: relact weights fetch slowfast_r50_8x8_k400_pyslowfast
     """
+    from rich.progress import Progress
+
     from relact.weights import fetch
 
-    print(fetch(name))
+    with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
+        task = bar.add_task(name, total=None)
+        path = fetch(name, lambda done, total: bar.update(task, completed=done, total=total))
+    print(path)
 
 
 @weights_app.command("convert")

@@ -154,8 +154,12 @@ class Actors:
 
     def _slots(self, most: int, device: torch.device) -> Int[Tensor, " A"]:
         """Each actor's row in the flattened padded batch; made on the host, so that nothing waits."""
-        slots = [clip * most + i for clip, count in enumerate(self.counts) for i in range(count)]
-        return torch.tensor(slots, dtype=torch.long).to(device, non_blocking=True)
+        counts = torch.tensor(self.counts, dtype=torch.long)
+        gap = torch.arange(len(counts)) * most - (
+            counts.cumsum(0) - counts
+        )  # from a clip's first row to its first slot
+        slots = torch.arange(len(self)) + gap.repeat_interleave(counts)
+        return slots.to(device, non_blocking=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

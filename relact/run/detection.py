@@ -24,7 +24,7 @@ from relact.nn.precision import default_device, resolve
 from relact.run.models import load_model, weights_file
 from relact.types import Detections
 from relact.video.annotate import between, draw_video
-from relact.video.people import load_detector
+from relact.video.people import CheckedDetector, Detector, load_detector
 from relact.video.pipeline import DetectConfig, Progress, detect_video
 from relact.video.run_record import Counts, Protocol, RunRecord, Source, Weights, fingerprint
 from relact.video.segments import Hysteresis, open_segments
@@ -64,16 +64,16 @@ def detect(
     *,
     model: ActionDetector,
     boxes: str | Path | None = None,
-    detector: str = "auto",
+    detector: str | Detector = "auto",
     config: DetectConfig | None = None,
 ) -> Iterator[Detections]:
     """Detections of a video, keyframe by keyframe, as they become known; nothing is written.
 
-    `model` comes from `create_model` or `load_model`; `boxes` is a box file, without which `detector` finds people.
+    `model` comes from `create_model` or `load_model`; `boxes` is a box file, without which `detector` finds people: a
+    name as on the command line, or any function from pictures to (boxes, scores), see `relact.video.people.Detector`.
     """
     config = config or DetectConfig()
-    table = None if boxes is None else read_boxes(boxes)
-    people = _people(str(video), table, detector, model, config)
+    people = _people(str(video), _finder(boxes, detector, model), config)
     yield from detect_video(
         video,
         name=Path(video).stem,
@@ -103,17 +103,20 @@ def detect_files(
     if where.type == "cpu":
         keep_freed_memory()
     model = prepare(load_model(weights, device=where), config.precision)
-    table = None if boxes is None else read_boxes(boxes, format=box_format, units=box_units)
+    finder = _finder(boxes, detector, model, box_format=box_format, box_units=box_units)
     folders = _folders(videos, out)
     fingerprint_of_weights = Weights.of(weights_file(weights), str(weights))
     results = []
     for video, folder in zip(videos, folders, strict=True):
         progress = Progress()
         try:
-            people = _people(video, table, detector, model, config)
+            record = _record(
+                video, model, fingerprint_of_weights, config, box_source=str(boxes or detector),
+                detection_rate=config.detect_hz if boxes is None else None,
+            )  # fmt: skip
             result = _detect_one(
-                video, folder, model=model, people=people, config=config, progress=progress,
-                record=_record(video, model, fingerprint_of_weights, str(boxes or detector), config), quiet=quiet,
+                video, folder, model=model, people=_people(video, finder, config), config=config, progress=progress,
+                record=record, quiet=quiet,
             )  # fmt: skip
             _tell(result, say)
         except InputError as error:
@@ -144,14 +147,27 @@ def _folders(videos: Sequence[str], out: Path | None) -> list[Path]:
     return folders
 
 
-def _people(
-    video: str, table: BoxTable | None, detector: str, model: ActionDetector, config: DetectConfig
-) -> PeopleSource:
-    if table is None:
-        found = load_detector(detector, next(model.parameters()).device)
-        return DetectedPeople(found, hz=config.detect_hz, every=config.every, threshold=config.box_threshold)
+def _finder(
+    boxes: str | Path | None,
+    detector: str | Detector,
+    model: ActionDetector,
+    *,
+    box_format: str | None = None,
+    box_units: str | None = None,
+) -> BoxTable | Detector:
+    """What knows the people of all videos: read or loaded once."""
+    if boxes is not None:
+        return read_boxes(boxes, format=box_format, units=box_units)
+    if isinstance(detector, str):
+        return load_detector(detector, next(model.parameters()).device)
+    return CheckedDetector(detector, "the detector")
+
+
+def _people(video: str, finder: BoxTable | Detector, config: DetectConfig) -> PeopleSource:
+    if not isinstance(finder, BoxTable):
+        return DetectedPeople(finder, hz=config.detect_hz, every=config.every, threshold=config.box_threshold)
     info = probe(video)
-    boxes = table.for_video(video, info.width, info.height)
+    boxes = finder.for_video(video, info.width, info.height)
     seconds = boxes.instants.astype(np.float64)
     if boxes.clock == "frames":
         times = video_index(video).times
@@ -242,7 +258,13 @@ def _tell(result: Result, say: Say) -> None:
 
 
 def _record(
-    video: str, model: ActionDetector, weights: Weights, box_source: str, config: DetectConfig
+    video: str,
+    model: ActionDetector,
+    weights: Weights,
+    config: DetectConfig,
+    *,
+    box_source: str,
+    detection_rate: float | None,
 ) -> Callable[[Progress, int, tuple[str, ...]], RunRecord]:
     device = next(model.parameters()).device
 
@@ -260,7 +282,7 @@ def _record(
                 box_threshold=config.box_threshold,
                 action_threshold=config.threshold,
                 classes=len(model.labels),
-                detection_rate=None if "." in box_source else config.detect_hz,
+                detection_rate=detection_rate,
                 frame_rate=model.clip.rate,
             ),
             weights=weights,

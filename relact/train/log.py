@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 
 class TrainLog:
-    """Appends to `log.jsonl` and draws progress; use as a context manager."""
+    """Writes `log.jsonl` (a resumed run goes on in it) and draws progress; use as a context manager."""
 
     def __init__(self, path: Path, total_steps: int, *, done: int = 0, quiet: bool = False) -> None:
         self._path = path
@@ -28,7 +28,7 @@ class TrainLog:
 
     def __enter__(self) -> "TrainLog":
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("a", encoding="utf-8")
+        self._file = self._path.open("a" if self._done else "w", encoding="utf-8")
         self._progress.start()
         self._task = self._progress.add_task("", total=self._total, completed=self._done)
         return self

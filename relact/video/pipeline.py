@@ -146,8 +146,9 @@ class Judge:
     def _forward(
         self, full: Sequence[tuple[KeyframeWindow, People]]
     ) -> tuple[Iterator[npt.NDArray[np.float32]], Iterator[npt.NDArray[np.float32]]]:
-        # [B, T, H, W, 3] seen as [B, 3, T, H, W] is channels-last already: nothing is copied but to the device
-        frames = torch.from_numpy(np.stack([window.frames for window, _ in full])).permute(0, 4, 1, 2, 3)
+        # [B, T, H, W, 3] seen as [B, 3, T, H, W] is channels-last already; one window alone is not copied at all
+        windows = [window.frames for window, _ in full]
+        frames = torch.from_numpy(np.stack(windows) if len(windows) > 1 else windows[0][None]).permute(0, 4, 1, 2, 3)
         view = View.whole(frames.shape[-1], frames.shape[-2])
         boxes = [view.to_clip(torch.from_numpy(people.boxes)) for _, people in full]
         actors = Actors.of(boxes, scores=[torch.from_numpy(people.scores) for _, people in full])

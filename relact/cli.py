@@ -252,9 +252,7 @@ def heads() -> None:
     """The relation heads, by name."""
     from relact import heads as found
 
-    rows = [
-        (name, (sys.modules[found.config(name).__module__].__doc__ or "").splitlines()[0]) for name in found.available()
-    ]
+    rows = [(name, found.summary(name)) for name in found.available()]
     _print_rows("head", "what it is", rows)
 
 

@@ -8,7 +8,26 @@ from pydantic.dataclasses import dataclass
 from torch import nn
 
 from relact.config import STRICT
-from relact.types import Relations, Scene
+from relact.nn.roi import RoIConfig
+from relact.types import Memory, Relations, Scene
+
+
+@plain_dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """What a head stands between: the backbone's maps before it, the actions behind it."""
+
+    channels: Mapping[str, int]
+    """of each pathway, slow before fast"""
+    frames: Mapping[str, int]
+    """of each pathway's map"""
+    num_classes: int
+    exclusive: tuple[int, ...] = ()
+    """columns of the actions that exclude each other (AVA's poses)"""
+
+    @property
+    def width(self) -> int:
+        """Channels of `Scene.pooled`: all pathways side by side."""
+        return sum(self.channels.values())
 
 
 @plain_dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +36,13 @@ class MemorySpec:
 
     radius: int
     dim: int
+    """E, channels of a row; for rows that are maps, channels x rows x columns"""
+    future: int | None = None
+    """ticks ahead, where they are not `radius` (LFB: 30 back, 29 ahead)"""
     include_current: bool = True
     max_per_tick: int | None = None
+    grid: tuple[int, int] | None = None
+    """(rows, columns) where a row is a map, channels first (ACAR-Net): a mirrored clip wants it mirrored"""
 
 
 class RelationHead(nn.Module, ABC):
@@ -30,25 +54,41 @@ class RelationHead(nn.Module, ABC):
 
     out_dim: int
     """D, channels of `Relations.features`"""
+    memory: MemorySpec | None = None
+    """what the feature bank must provide; None for a head that looks at one clip"""
+    explain: bool = False
+    """also fill `Relations.maps`, where that costs something"""
 
     @abstractmethod
     def forward(self, scene: Scene) -> Relations:
         """Features for the classifier, one row per actor."""
 
+    def past(self, scene: Scene) -> Memory | None:
+        """The scene's memory, None where it has no slots. Raises ValueError for rows of another width."""
+        memory = scene.memory
+        if self.memory is None or memory is None or memory.mask.shape[1] == 0:
+            return None
+        if memory.features.shape[2] != self.memory.dim:
+            raise ValueError(
+                f"memory: {type(self).__name__} reads rows of {self.memory.dim} channels, got "
+                f"{memory.features.shape[2]}; build the bank with this head and these settings"
+            )
+        return memory
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class HeadConfig(ABC):
-    """What every head's `Config` has: how the classifier behind it is built, and the memory that it wants."""
+    """What every head's `Config` has: how the classifier behind it is built, and how boxes are read before it."""
 
     dropout: float = 0.0
     """before the classifier"""
     classifier_bias: bool = True
 
     @property
-    def memory(self) -> MemorySpec | None:
-        """What the feature bank must provide; None for a head that looks at one clip."""
-        return None
+    def roi(self) -> RoIConfig:
+        """How this system reads boxes off the maps, unless a recipe says otherwise."""
+        return RoIConfig()
 
     @abstractmethod
-    def build(self, channels: Mapping[str, int]) -> RelationHead:
-        """The head for a backbone with these pathways (name → channels)."""
+    def build(self, interface: Interface) -> RelationHead:
+        """The head between this backbone and these actions. Raises ValueError where it cannot stand there."""

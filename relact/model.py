@@ -3,17 +3,18 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from relact.backbones.base import Backbone, BackboneConfig
-from relact.head import HeadConfig, RelationHead
+from relact.head import HeadConfig, Interface, RelationHead
 from relact.labels import LabelMap
 from relact.losses import scores
 from relact.nn.padding import cells
-from relact.nn.roi import RoIConfig, average_time, rois
+from relact.nn.roi import RoIConfig, average_time, read_boxes, rois
 from relact.types import Actors, Memory, Relations, Scene
 
 
@@ -81,18 +82,21 @@ class ActionDetector(nn.Module):
         backbone: BackboneConfig,
         head: HeadConfig,
         *,
-        roi: RoIConfig,
+        roi: RoIConfig | None = None,
         labels: LabelMap,
         exclusive: Sequence[int],
         short_side: int = 256,
         rate: float | None = 30.0,
     ) -> "ActionDetector":
-        """The model that these configs describe, with random weights."""
+        """The model that these configs describe, with random weights; boxes are read as the head's system does."""
         network = backbone.build()
+        interface = Interface(
+            channels=network.channels, frames=network.frames, num_classes=len(labels), exclusive=tuple(exclusive)
+        )
         return cls(
             backbone=network,
-            head=head.build(network.channels),
-            roi=roi,
+            head=head.build(interface),
+            roi=roi or head.roi,
             labels=labels,
             exclusive=exclusive,
             clip=ClipSpec(
@@ -114,11 +118,14 @@ class ActionDetector(nn.Module):
         *,
         valid: Int[Tensor, "B 2"] | None = None,
         memory: Memory | None = None,
+        objects: Actors | None = None,
+        labels: Float[Tensor, "A K"] | None = None,
     ) -> Output:
         """Logits of every actor.
 
         `frames` are 0..255 in uint8, or floats already normalised; `valid` is each clip's real (height, width) where
-        clips of unequal size were padded, on the host. Boxes of `actors` are pixels of the clip.
+        clips of unequal size were padded, on the host. Boxes of `actors` are pixels of the clip. `objects` are things
+        near them (AIA); `labels` the truth in training, for heads with losses of their own.
         """
         if len(actors.counts) != len(frames):
             raise ValueError(
@@ -126,7 +133,9 @@ class ActionDetector(nn.Module):
             )
         if valid is None:
             valid = torch.tensor([frames.shape[-2:]] * len(frames)).reshape(-1, 2)
-        scene = self.look(self.normalise(frames, valid), actors, valid=valid, memory=memory)
+        scene = self.look(
+            self.normalise(frames, valid), actors, valid=valid, memory=memory, objects=objects, labels=labels
+        )
         relations = self.head(scene)
         return Output(logits=self._classify(relations.features), relations=relations, exclusive=self.exclusive)
 
@@ -147,14 +156,30 @@ class ActionDetector(nn.Module):
         actors: Actors,
         *,
         valid: Int[Tensor, "B 2"],
-        memory: Memory | None,
+        memory: Memory | None = None,
+        objects: Actors | None = None,
+        labels: Float[Tensor, "A K"] | None = None,
     ) -> Scene:
         """Everything before the head."""
         maps = self.backbone(frames, valid)
         pooled = average_time(maps)
         on_map = cells(valid, self.backbone.stride)
-        regions = rois(pooled, actors, frame=valid, valid=on_map, stride=self.backbone.stride, config=self.roi)
-        return Scene(maps=maps, pooled=pooled, valid=on_map, actors=actors, rois=regions, memory=memory)
+        read = partial(rois, pooled, frame=valid, valid=on_map, stride=self.backbone.stride, config=self.roi)
+        boxes = read_boxes(actors, frame=valid, config=self.roi, training=self.training)
+        return Scene(
+            maps=maps,
+            pooled=pooled,
+            valid=on_map,
+            actors=actors,
+            rois=read(actors, boxes=boxes),
+            roi_boxes=boxes,
+            frame=valid,
+            stride=self.backbone.stride,
+            memory=memory,
+            objects=objects,
+            object_rois=None if objects is None else read(objects),
+            labels=labels,
+        )
 
     def normalise(self, frames: Shaped[Tensor, "B 3 T H W"], valid: Int[Tensor, "B 2"]) -> Float[Tensor, "B 3 T H W"]:
         """uint8 → (x / 255 - mean) / std; padding is left to the backbone, which zeroes it or cuts it off."""

@@ -37,7 +37,8 @@ class Recipe:
     data: Annotated[UCF24Data | AvaData, Field(discriminator="source")]
     backbone: InstanceOf[BackboneConfig] = Field(default_factory=lambda: backbones.config("slowfast_r50_8x8"))
     head: InstanceOf[HeadConfig] = Field(default_factory=linear.Config)
-    roi: RoIConfig = Field(default_factory=RoIConfig)
+    roi: RoIConfig | None = None
+    """how boxes are read off the maps; None = as the head's paper does"""
     loss: LossConfig = Field(default_factory=LossConfig)
     transform: TransformConfig = Field(default_factory=TransformConfig)
     optim: OptimConfig = Field(default_factory=OptimConfig)
@@ -97,7 +98,7 @@ def _head(values: object) -> HeadConfig:
     if isinstance(values, HeadConfig):
         return values
     if isinstance(values, str):
-        return heads.config(values)()
+        return heads.preset(values)
     if not isinstance(values, Mapping):
         raise InputError(f"expected a head's name or its settings, got {values!r}")
     settings = dict(values)
@@ -140,6 +141,8 @@ def _known_paths() -> Iterator[str]:
 def override(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
     """`{"optim.lr": "0.02", "head": "mrsn"}` as the command line gives them; values are JSON where they parse."""
     values = to_dict(recipe)
+    if values["roi"] is None and any(path.startswith("roi.") for path in settings):
+        values["roi"] = dataclasses.asdict(recipe.head.roi)
     for path, text in settings.items():
         *parents, last = path.split(".")
         place = values

@@ -212,7 +212,18 @@ class Scene:
     actors: Actors
     rois: Float[Tensor, "A C S S"]
     """RoIAlign of `pooled`"""
+    roi_boxes: Float[Tensor, "A 4"]
+    """the boxes that `rois` were read with: `actors.boxes`, maybe grown, cut to the frame"""
+    frame: Int[Tensor, "B 2"]
+    """(height, width) in pixels of each clip before padding; on the host"""
+    stride: int
+    """pixels per cell"""
     memory: Memory | None = None
+    objects: Actors | None = None
+    """things that a detector found (AIA)"""
+    object_rois: Float[Tensor, "O C S S"] | None = None
+    labels: Float[Tensor, "A K"] | None = None
+    """truth, in training: for the losses that a head adds (`Relations.aux`)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,12 @@ class Backbone(nn.Module, abc.ABC):
     """Frames to maps.
 
     channels: the maps' names and channels, in the order in which heads concatenate them (slow before fast).
+    frames: the frames of each map.
     stride: pixels per map cell, in height and width; a map has ceil(H / stride) rows.
     """
 
     channels: dict[str, int]
+    frames: dict[str, int]
     stride: int
 
     @abc.abstractmethod

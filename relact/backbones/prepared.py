@@ -23,6 +23,7 @@ class Prepared(Backbone):
     def __init__(self, backbone: Backbone, precision: Precision) -> None:
         super().__init__()
         self.channels = backbone.channels
+        self.frames = backbone.frames
         self.stride = backbone.stride
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.net = fold_batch_norms(backbone).requires_grad_(False)

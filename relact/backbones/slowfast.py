@@ -37,6 +37,7 @@ class SlowFastConfig(ResNetConfig):
 
     def build(self) -> "SlowFast":
         return SlowFast(
+            num_frames=self.num_frames,
             width=self.width,
             fast_width=self.fast_width,
             alpha=self.alpha,
@@ -75,6 +76,7 @@ class SlowFast(Backbone):
     def __init__(
         self,
         *,
+        num_frames: int,
         width: int,
         fast_width: int,
         alpha: int,
@@ -90,6 +92,7 @@ class SlowFast(Backbone):
     ) -> None:
         super().__init__()
         self.channels = {"slow": 32 * width, "fast": 32 * fast_width}
+        self.frames = {"slow": num_frames // alpha, "fast": num_frames}
         self.stride = 16 * s5_stride
         self.alpha = alpha
         self.slow_index = slow_index

@@ -18,6 +18,7 @@ class SlowOnlyConfig(ResNetConfig):
 
     def build(self) -> "SlowOnly":
         return SlowOnly(
+            num_frames=self.num_frames,
             width=self.width,
             depths=self.depths,
             s4_temporal_blocks=self.depths[2] if self.s4_temporal_blocks is None else self.s4_temporal_blocks,
@@ -34,6 +35,7 @@ class SlowOnly(Backbone):
     def __init__(
         self,
         *,
+        num_frames: int,
         width: int,
         depths: Four,
         s4_temporal_blocks: int,
@@ -44,6 +46,7 @@ class SlowOnly(Backbone):
     ) -> None:
         super().__init__()
         self.channels = {"slow": 32 * width}
+        self.frames = {"slow": num_frames}
         self.stride = 16 * s5_stride
         self.slow = Pathway(
             width,

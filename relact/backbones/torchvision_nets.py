@@ -35,22 +35,23 @@ class TorchvisionConfig(BackboneConfig):
 
     def build(self) -> "TorchvisionBackbone":
         if self.arch == "mvit_v2_s":
-            return TorchvisionBackbone(mvit_v2_s(), channels=768, stride=32)
+            return TorchvisionBackbone(mvit_v2_s(), channels=768, frames=self.num_frames // 2, stride=32)
         if self.arch == "swin3d_t":
-            return TorchvisionBackbone(swin3d_t(), channels=768, stride=32)
+            return TorchvisionBackbone(swin3d_t(), channels=768, frames=self.num_frames // 2, stride=32)
         if self.arch == "swin3d_s":
-            return TorchvisionBackbone(swin3d_s(), channels=768, stride=32)
+            return TorchvisionBackbone(swin3d_s(), channels=768, frames=self.num_frames // 2, stride=32)
         if self.arch == "swin3d_b":
-            return TorchvisionBackbone(swin3d_b(), channels=1024, stride=32)
-        return TorchvisionBackbone(r3d_18(), channels=512, stride=16)
+            return TorchvisionBackbone(swin3d_b(), channels=1024, frames=self.num_frames // 2, stride=32)
+        return TorchvisionBackbone(r3d_18(), channels=512, frames=self.num_frames // 8, stride=16)
 
 
 class TorchvisionBackbone(Backbone):
     """One map: main [B, channels, T', h, w]; T' is T / 2 for MViT and Swin3D, T / 8 for R3D-18."""
 
-    def __init__(self, net: nn.Module, *, channels: int, stride: int) -> None:
+    def __init__(self, net: nn.Module, *, channels: int, frames: int, stride: int) -> None:
         super().__init__()
         self.channels = {"main": channels}
+        self.frames = {"main": frames}
         self.stride = stride
         self.net = net
         net.add_module("fc" if isinstance(net, VideoResNet) else "head", nn.Identity())

@@ -7,7 +7,6 @@ max-pooled, the actor's own feature joins the classifier, "layer norm" is over c
 Departs from the released code: padding is masked everywhere, and all clips of a batch are computed at once.
 """
 
-from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -17,8 +16,9 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from relact.config import STRICT
-from relact.head import HeadConfig, RelationHead
+from relact.head import HeadConfig, Interface, RelationHead
 from relact.nn.padding import mask
+from relact.nn.roi import ACAR, RoIConfig
 from relact.types import Actors, Relations, Scene
 
 
@@ -41,11 +41,27 @@ class Config(HeadConfig):
     """of the first-order map: 3x3 with stride 2 (released), 2x2, or not at all"""
     operator_dropout: float = Field(default=0.2, ge=0, lt=1)
 
-    def build(self, channels: Mapping[str, int]) -> "Acar":
+    @property
+    def roi(self) -> RoIConfig:
+        return ACAR
+
+    def build(self, interface: Interface) -> "Acar":
         return Acar(
-            sum(channels.values()), self.reduce, self.width, operator=self.operator, depth=self.depth,
+            interface.width, self.reduce, self.width, operator=self.operator, depth=self.depth,
             out_kernel=self.out_kernel, downsample=self.downsample, dropout=self.operator_dropout,
         )  # fmt: skip
+
+
+VARIANTS = {
+    "r50": Config(),
+    "r101": Config(depth=1, out_kernel=1),
+    "depth1": Config(depth=1),
+    "depth3": Config(depth=3),
+    "average": Config(operator="average"),
+    "max2": Config(downsample="max2"),
+    "no_downsampling": Config(downsample="none"),
+}
+"""the released models, and Table 1's"""
 
 
 class Acar(RelationHead):

@@ -3,12 +3,10 @@
 Departs from nothing; the RoI options of the published code bases are `relact.nn.roi.RoIConfig`.
 """
 
-from collections.abc import Mapping
-
 from pydantic.dataclasses import dataclass
 
 from relact.config import STRICT
-from relact.head import HeadConfig, RelationHead
+from relact.head import HeadConfig, Interface, RelationHead
 from relact.types import Relations, Scene
 
 
@@ -18,8 +16,11 @@ class Config(HeadConfig):
 
     dropout: float = 0.5
 
-    def build(self, channels: Mapping[str, int]) -> "Linear":
-        return Linear(sum(channels.values()))
+    def build(self, interface: Interface) -> "Linear":
+        return Linear(interface.width)
+
+
+VARIANTS = {"slowfast": Config()}
 
 
 class Linear(RelationHead):

@@ -29,6 +29,8 @@ class RoIConfig:
     """box → map: divided by the stride, or by the clip's own size over its map's (ACAR-Net; differs by up to 2 %)"""
     expand: float = Field(default=1.0, gt=0)
     """boxes grown about their centres, then cut to the frame (IGMN tests with 1.25)"""
+    expand_train: float | None = Field(default=None, ge=1)
+    """in training grown by a factor drawn for each box between 1 and this (IGMN: 1.5); None = by `expand`"""
 
 
 PYSLOWFAST = RoIConfig()
@@ -42,6 +44,16 @@ def average_time(maps: Mapping[str, Float[Tensor, "B _C _T h w"]]) -> Float[Tens
     return torch.cat([pathway.mean(dim=2, dtype=_full(pathway)) for pathway in maps.values()], dim=1)
 
 
+def read_boxes(
+    actors: Actors, *, frame: Int[Tensor, "B 2"], config: RoIConfig, training: bool = False
+) -> Float[Tensor, "A 4"]:
+    """The boxes that RoIAlign reads: grown as `config` says, then cut to the frame (a detector may reach outside)."""
+    factor: float | Tensor = config.expand
+    if training and config.expand_train is not None:
+        factor = 1 + torch.rand_like(actors.boxes[:, :1]) * (config.expand_train - 1)
+    return _grow(actors.boxes, factor).clamp(min=0).minimum(_sizes(frame, actors))
+
+
 def rois(
     pooled: Float[Tensor, "B C h w"],
     actors: Actors,
@@ -50,17 +62,17 @@ def rois(
     valid: Int[Tensor, "B 2"],
     stride: int,
     config: RoIConfig,
+    boxes: Float[Tensor, "A 4"] | None = None,
 ) -> Float[Tensor, "A C S S"]:
     """RoI features of every actor, in fp32 or more (torchvision has no bf16 kernel on a CPU).
 
     `frame` is each clip's real (height, width) in pixels and `valid` its map's real (rows, columns), both on the host.
-    Boxes are cut to the frame first: a detector may reach outside.
+    `boxes` are `read_boxes` of the actors, where they are at hand.
     """
-    size = frame.to(actors.boxes, non_blocking=True).index_select(0, actors.clip).flip(1).repeat(1, 2)  # (w, h, w, h)
-    boxes = _grow(actors.boxes, config.expand).clamp(min=0).minimum(size)
+    if boxes is None:
+        boxes = read_boxes(actors, frame=frame, config=config)
     if config.grid == "map":
-        cells = valid.to(actors.boxes, non_blocking=True).index_select(0, actors.clip).flip(1).repeat(1, 2)
-        boxes, scale = boxes * (cells / size), 1.0
+        boxes, scale = boxes * (_sizes(valid, actors) / _sizes(frame, actors)), 1.0
     else:
         scale = 1.0 / stride
     with torch.autocast(pooled.device.type, enabled=False):
@@ -74,6 +86,11 @@ def rois(
         )
 
 
+def _sizes(size: Int[Tensor, "B 2"], actors: Actors) -> Float[Tensor, "A 4"]:
+    """(height, width) a clip → (w, h, w, h) an actor, to scale or cut its box with."""
+    return size.to(actors.boxes, non_blocking=True).index_select(0, actors.clip).flip(1).repeat(1, 2)
+
+
 def _edges_continued(pooled: Float[Tensor, "B C h w"], valid: Int[Tensor, "B 2"]) -> Float[Tensor, "B C h w"]:
     """Without it a box at the edge of a small clip would be blended with padding that its neighbours brought."""
     full = bool((valid == torch.tensor(pooled.shape[-2:])).all())  # on the host: nothing waits
@@ -85,8 +102,8 @@ def _full(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
-def _grow(boxes: Float[Tensor, "A 4"], factor: float) -> Float[Tensor, "A 4"]:
-    if factor == 1.0:
+def _grow(boxes: Float[Tensor, "A 4"], factor: float | Float[Tensor, "A 1"]) -> Float[Tensor, "A 4"]:
+    if isinstance(factor, float) and factor == 1.0:
         return boxes
     centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2 * factor
     return torch.cat([centre - half, centre + half], dim=1)

@@ -1,5 +1,6 @@
 """Models by name and from run folders; predictions judged."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from relact.losses import LossConfig
 from relact.metrics.ava import evaluate as evaluate_ava
 from relact.metrics.ava_report import AvaReport
 from relact.model import ActionDetector
-from relact.nn.roi import ACAR, MMACTION2, PYSLOWFAST, PYTORCHVIDEO, RoIConfig
+from relact.nn.roi import MMACTION2, PYSLOWFAST, PYTORCHVIDEO, RoIConfig
 from relact.recipe import build_model, read
 from relact.train.checkpoint import WEIGHTS, load_weights
 from relact.weights import fetch, find
@@ -35,19 +36,26 @@ def create_model(
 ) -> ActionDetector:
     """A model with random weights: `create_model("linear", backbone="slowfast_r50_8x8", num_classes=60)`.
 
-    `settings` are fields of the head's Config. Without `labels`, 60 and 80 classes are AVA's, 24 UCF101-24's. `loss`
-    decides which actions share a softmax: AVA's poses by default, none with `LossConfig(kind="bce")` (PySlowFast).
+    `head` may name a variant (`acar:r101`, see `relact heads`); `settings` are fields of its Config. Without `labels`,
+    60 and 80 classes are AVA's, 24 UCF101-24's. `loss` decides which actions share a softmax: AVA's poses by default,
+    none with `LossConfig(kind="bce")` (PySlowFast).
     """
     known = LabelMap.load(labels) if labels is not None else _labels_for(60 if num_classes is None else num_classes)
     if num_classes is not None and num_classes != len(known):
         raise InputError(f"num_classes={num_classes}, but the label map has {len(known)} actions; give one of the two")
     return ActionDetector.of(
         backbones.config(backbone),
-        heads.config(head)(**(settings or {})),
-        roi=roi or RoIConfig(),
+        _head(head, settings or {}),
+        roi=roi,
         labels=known,
         exclusive=(loss or LossConfig()).exclusive(known),
     )
+
+
+def _head(name: str, settings: Mapping[str, Any]) -> HeadConfig:
+    """A head's settings: of its name (`acar`, `acar:r101`), with some of them changed."""
+    preset = heads.preset(name)
+    return type(preset)(**{**{f.name: getattr(preset, f.name) for f in dataclasses.fields(preset)}, **settings})
 
 
 def _labels_for(num_classes: int) -> LabelMap:
@@ -101,8 +109,8 @@ def _published_model(name: str) -> ActionDetector:
         )
     head: HeadConfig
     if entry.layout == "acar":
-        head = acar.Config(depth=1, out_kernel=1) if "r101" in entry.preset else acar.Config()
-        roi, labels, loss = ACAR, LabelMap.load("ava60"), LossConfig()
+        head = acar.VARIANTS["r101"] if "r101" in entry.preset else acar.Config()
+        roi, labels, loss = head.roi, LabelMap.load("ava60"), LossConfig()
     else:
         head, roi, labels = linear.Config(), ROI_OF_LAYOUT[entry.layout], LabelMap.load("ava")
         loss = LossConfig(kind="bce")  # sigmoids throughout

@@ -78,7 +78,7 @@ def train_step(
 ) -> float:
     """Forward, loss, backward, step. A loss that is not finite stops training and says on which keyframes."""
     with autocast(batch.frames.device, dtype):
-        output = model(batch.frames, batch.actors, valid=batch.valid, memory=batch.memory)
+        output = model(batch.frames, batch.actors, valid=batch.valid, memory=batch.memory, labels=batch.labels)
     value = action_loss(output.logits, batch.labels, exclusive=model.exclusive, config=loss)
     for part in output.relations.aux.values():
         value = value + part

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from relact import create_model
 from relact.heads import acar
-from tests.heads.test_contract import CHANNELS, scene
+from tests.heads.scenes import INTERFACE, scene
 
-SMALL = acar.Config(reduce=6, width=8)
+SMALL: dict[str, object] = {"reduce": 6, "width": 8}
 
 
 def attend(block: acar.HR2O, relations: list[Tensor]) -> list[Tensor]:
@@ -75,7 +75,7 @@ def reference(head: acar.Acar, pooled: Tensor, rois: Tensor, valid: list[int]) -
     ids=str,
 )
 def test_values_and_gradients_are_those_of_the_equations(change: dict[str, object]):
-    head = dataclasses.replace(SMALL, **change).build(CHANNELS).double().eval()
+    head = acar.Config(**SMALL, **change).build(INTERFACE).double().eval()
     whole = scene((2, 3, 0, 1))
     got = head(whole).features
     expected: list[Tensor] = []
@@ -108,14 +108,14 @@ def test_parameters_of_the_released_models(settings: dict[str, int], backbone: s
 
 
 def test_one_actor_attends_to_itself_alone():
-    head = SMALL.build(CHANNELS).double().eval()
+    head = acar.Config(**SMALL).build(INTERFACE).double().eval()
     maps = head(scene((1,))).maps
     assert set(maps) == {"relations_0", "relations_1"}
     assert torch.equal(maps["relations_0"], torch.ones_like(maps["relations_0"]))
 
 
 def test_a_map_that_is_too_small_is_said():
-    head = SMALL.build(CHANNELS).double().eval()
+    head = acar.Config(**SMALL).build(INTERFACE).double().eval()
     tiny = scene((1,))
     tiny = dataclasses.replace(tiny, valid=torch.tensor([[2, 7]]))
     with pytest.raises(ValueError, match=r"at least 3 x 3 cells, got \[2, 7\]"):

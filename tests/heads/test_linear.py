@@ -4,12 +4,14 @@ import torch
 from relact import create_model
 from relact.errors import InputError
 from relact.heads import config, linear
-from tests.heads.test_contract import CHANNELS, scene
+from tests.heads.scenes import INTERFACE, scene
+
+SMALL: dict[str, object] = {}
 
 
 def test_it_is_the_maximum_over_each_region():
     whole = scene((2, 0, 1))
-    features = linear.Config().build(CHANNELS)(whole).features
+    features = linear.Config().build(INTERFACE)(whole).features
     assert torch.equal(features, whole.rois.flatten(2).amax(dim=2))
 
 

@@ -1,0 +1,49 @@
+"""Attention over padded rows: scaled dot products from torch, and what the heads share around them.
+
+Letters: B sequences, L queries, M keys, d channels.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def attend(
+    q: Float[Tensor, "B L d"],
+    k: Float[Tensor, "B M d"],
+    v: Float[Tensor, "B M _e"],
+    *,
+    heads: int = 1,
+    keys: Bool[Tensor, "B M"] | None = None,
+) -> Float[Tensor, "B L _e"]:
+    """softmax(q k^T / sqrt(d / heads)) v over the real `keys`; zero for a sequence that has none."""
+    if k.shape[1] == 0:
+        return v.new_zeros(*q.shape[:2], v.shape[2])
+    q, k, v = _split(q, heads), _split(k, heads), _split(v, heads)
+    if keys is None:
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+    some = keys.any(dim=1, keepdim=True)
+    # a row without any key would be 0 / 0: it attends to its padding, and is zeroed after
+    gathered = F.scaled_dot_product_attention(q, k, v, attn_mask=(keys | ~some)[:, None, None])
+    return gathered.transpose(1, 2).flatten(2) * some[:, :, None]
+
+
+def attention_weights(
+    q: Float[Tensor, "B L d"],
+    k: Float[Tensor, "B M d"],
+    *,
+    heads: int = 1,
+    keys: Bool[Tensor, "B M"] | None = None,
+) -> Float[Tensor, "B L M"]:
+    """The weights that `attend` uses, averaged over heads, without gradients: for pictures."""
+    q, k = _split(q.detach(), heads), _split(k.detach(), heads)
+    score = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+    if keys is not None:
+        score = score.masked_fill(~keys[:, None, None], torch.finfo(score.dtype).min)
+    weights = score.softmax(dim=-1).mean(dim=1)
+    return weights if keys is None else weights * keys[:, None]
+
+
+def _split(x: Float[Tensor, "B L d"], heads: int) -> Float[Tensor, "B heads L _d"]:
+    return x.view(*x.shape[:2], heads, x.shape[2] // heads).transpose(1, 2)

@@ -16,10 +16,15 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from relact.config import STRICT
-from relact.head import HeadConfig, Interface, RelationHead
+from relact.head import HeadConfig, Interface, MemorySpec, RelationHead
 from relact.nn.padding import mask
+from relact.nn.pool import stretch
 from relact.nn.roi import ACAR, RoIConfig
-from relact.types import Actors, Relations, Scene
+from relact.types import Actors, Memory, Relations, Scene
+
+Operator = Literal["nonlocal", "average", "relation"]
+Downsample = Literal["max3", "max2", "none"]
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -31,37 +36,52 @@ class Config(HeadConfig):
     """channels of the context and of the actors (released code)"""
     width: int = Field(default=512, ge=1)
     """channels of relations, d (Sec. 3.2)"""
-    operator: Literal["nonlocal", "average"] = "nonlocal"
-    """how relations of a place meet: attention (Eq. 1), or their mean (Table 1's baseline operator)"""
+    operator: Operator = "nonlocal"
+    """how relations of a place meet: attention (Eq. 1, 2), their mean, or the relation network (Eq. 3, 4)"""
     depth: int = Field(default=2, ge=1)
     """stacked operators"""
     out_kernel: Literal[1, 3] = 3
-    """of the convolution that ends an operator"""
-    downsample: Literal["max3", "max2", "none"] = "max3"
+    """of the convolution that ends an attention operator"""
+    downsample: Downsample = "max3"
     """of the first-order map: 3x3 with stride 2 (released), 2x2, or not at all"""
     operator_dropout: float = Field(default=0.2, ge=0, lt=1)
+    order: Literal["context_first", "actor_first"] = "context_first"
+    """actor_first: the operator relates the actors' vectors, which then meet the context (Table 1)"""
+    window: int = Field(default=0, ge=0)
+    """seconds of the Actor-Context Feature Bank on either side (Sec. 3.3: 10); 0 = no bank"""
+    grid: Size = (7, 14)
+    """(rows, columns) of the maps in the bank; clips with maps of another size read them resized"""
 
     @property
     def roi(self) -> RoIConfig:
         return ACAR
 
     def build(self, interface: Interface) -> "Acar":
+        if self.window and (self.operator != "nonlocal" or self.order != "context_first"):
+            raise ValueError(
+                f"window={self.window}: a bank is read by attention over maps; "
+                "set operator='nonlocal' and order='context_first', or window=0"
+            )
         return Acar(
             interface.width, self.reduce, self.width, operator=self.operator, depth=self.depth,
             out_kernel=self.out_kernel, downsample=self.downsample, dropout=self.operator_dropout,
+            actor_first=self.order == "actor_first", window=self.window, grid=self.grid,
         )  # fmt: skip
 
 
 VARIANTS = {
     "r50": Config(),
     "r101": Config(depth=1, out_kernel=1),
+    "bank": Config(window=10),
     "depth1": Config(depth=1),
     "depth3": Config(depth=3),
-    "average": Config(operator="average"),
+    "average": Config(operator="average", depth=1),
+    "relation_network": Config(operator="relation", depth=1),
+    "actor_first": Config(order="actor_first"),
     "max2": Config(downsample="max2"),
     "no_downsampling": Config(downsample="none"),
 }
-"""the released models, and Table 1's"""
+"""the released models, the bank (Sec. 3.3), and the rows of Table 1"""
 
 
 class Acar(RelationHead):
@@ -73,104 +93,223 @@ class Acar(RelationHead):
         reduce: int,
         width: int,
         *,
-        operator: Literal["nonlocal", "average"],
+        operator: Operator,
         depth: int,
         out_kernel: int,
-        downsample: Literal["max3", "max2", "none"],
+        downsample: Downsample,
         dropout: float,
+        actor_first: bool,
+        window: int,
+        grid: Size,
     ) -> None:
         super().__init__()
         self.conv_reduce = nn.Conv2d(in_dim, reduce, 1, bias=False)
         self.conv1 = nn.Conv2d(2 * reduce, width, 1, bias=False)
         self.conv2 = nn.Conv2d(width, width, 3, bias=False)
-        blocks = [HR2O(width, out_kernel, dropout) if operator == "nonlocal" else Average() for _ in range(depth)]
+        blocks: list[nn.Module] = []
+        for _ in range(depth):
+            if operator == "average":
+                blocks.append(Average())
+            elif operator == "relation":
+                blocks.append(RelationNetwork(reduce, width, downsample))
+            elif actor_first:
+                blocks.append(HR2O(reduce, 1, 1, dropout))
+            else:
+                blocks.append(HR2O(width, 3, out_kernel, dropout))
         self.hr2o = nn.ModuleList(blocks)
         self.fc1 = nn.Linear(reduce, width, bias=False)
         self.downsample = downsample
+        self.actor_first = actor_first
+        self.grid = grid
         self.out_dim = 2 * width
+        if window:
+            self.memory = MemorySpec(radius=window, dim=width * grid[0] * grid[1], grid=grid)
 
     def forward(self, scene: Scene) -> Relations:
+        if len(scene.valid) and int(scene.valid.min()) < 3:
+            raise ValueError(f"acar needs maps of at least 3 x 3 cells, got {scene.valid.min(dim=0).values.tolist()}")
         context = self.conv_reduce(scene.pooled)
         # a 1x1 convolution and RoIAlign commute: the actors need no RoIAlign of their own on the reduced map
         actors = self.conv_reduce(scene.rois).amax(dim=(2, 3))
-        relation, real = self.first_order(context, actors, scene)
         attention: list[Tensor] = []
+        vectors = self._among(actors, scene.actors, attention) if self.actor_first else actors
+        relation, rows = self.first_order(context, vectors, scene)
+        real = _real(rows, (relation.shape[2], relation.shape[3]), scene.actors)
+        store = None if self.training else self._stored(relation, rows, scene.actors)
+        bank = self._bank(scene, rows, (relation.shape[2], relation.shape[3]))
         for block in self.hr2o:
-            relation, weights = block(relation, real, scene.actors)
-            attention += [] if weights is None else [weights]
-        pooled = (relation * real).sum(dim=(2, 3)) / real.sum(dim=(2, 3))
-        features = torch.cat([self.fc1(actors).relu(), pooled], dim=1)
-        return Relations(features=features, maps={f"relations_{k}": w for k, w in enumerate(attention)})
+            if isinstance(block, RelationNetwork):
+                relation = relation + block(context, actors, scene, real)
+            elif isinstance(block, Average):
+                relation = relation + block(relation, scene.actors)
+            elif not self.actor_first:
+                relation, weights = block(relation, real, scene.actors, bank)
+                attention.append(weights)
+        features = torch.cat([self.fc1(actors).relu(), _mean(relation, real)], dim=1)
+        maps = {f"relations_{k}": weights for k, weights in enumerate(attention)}
+        return Relations(features=features, store=store, maps=maps)
 
-    def first_order(self, context: Tensor, actors: Tensor, scene: Scene) -> tuple[Tensor, Tensor]:
-        """Relations of every actor with every place `[A, d, h', w']`, and which places are real `[A, 1, h', w']`.
+    def first_order(self, context: Tensor, vectors: Tensor, scene: Scene) -> tuple[Tensor, Tensor]:
+        """Relations of every actor with every place `[A, d, h', w']`, zero where padded, and real sizes `[B, 2]`.
 
         conv1 over [context, actor tiled] is a convolution of the context, once a clip, plus a product of the actor.
         """
         of_context, of_actor = self.conv1.weight.chunk(2, dim=1)
         shared = F.conv2d(context, of_context).index_select(0, scene.actors.clip)
-        relation = (shared + F.linear(actors, of_actor[:, :, 0, 0])[:, :, None, None]).relu()
-        height, width = relation.shape[2:]
-        if int(scene.valid.min()) < 3:
-            raise ValueError(f"acar needs maps of at least 3 x 3 cells, got {scene.valid.min(dim=0).values.tolist()}")
-        relation = F.conv2d(relation, self.conv2.weight).relu()
-        rows, places = scene.valid - 2, (height - 2, width - 2)
-        relation = relation * _real(rows, places, scene.actors)
-        if self.downsample == "max3":
-            relation, rows = F.max_pool2d(relation, 3, 2, 1), (rows + 1) // 2
-        elif self.downsample == "max2":
-            relation, rows = F.max_pool2d(relation, 2, 2, ceil_mode=True), (rows + 1) // 2
-        return relation, _real(rows, (relation.shape[2], relation.shape[3]), scene.actors).to(relation.dtype)
+        relation = (shared + F.linear(vectors, of_actor[:, :, 0, 0])[:, :, None, None]).relu_()
+        return _downsample(F.conv2d(relation, self.conv2.weight).relu_(), scene, self.downsample)
+
+    def _among(self, vectors: Tensor, actors: Actors, attention: list[Tensor]) -> Tensor:
+        """Actor-first order: the operator on the actors' vectors, each a map of one place."""
+        for block in self.hr2o:
+            places, weights = block(vectors[:, :, None, None], None, actors, None)
+            vectors = places[:, :, 0, 0]
+            attention.append(weights)
+        return vectors
+
+    def _stored(self, relation: Tensor, rows: Tensor, actors: Actors) -> Tensor:
+        """The first-order maps on the bank's grid, a row an actor (Sec. 3.3)."""
+        padded = actors.pad(relation.detach())[0]
+        grid = torch.tensor([self.grid] * len(rows)).reshape(-1, 2)
+        return actors.unpad(stretch(padded, rows, grid, self.grid)).flatten(1)
+
+    def _bank(self, scene: Scene, rows: Tensor, size: Size) -> tuple[Tensor, Tensor] | None:
+        """The bank's maps `[B, M, d, h', w']`, resized to each clip's, and which are there `[B, M]`."""
+        memory: Memory | None = self.past(scene)
+        if memory is None:
+            return None
+        maps = memory.features.view(*memory.mask.shape, -1, *self.grid)
+        there = torch.where(memory.mask[:, :, None, None, None], maps, 0)
+        return stretch(there, torch.tensor([self.grid] * len(rows)), rows, size), memory.mask
 
 
 class HR2O(nn.Module):
     """High-order relation reasoning: attention among the actors of a clip, at each place on its own (Sec. 3.2)."""
 
-    def __init__(self, width: int, out_kernel: int, dropout: float) -> None:
+    def __init__(self, width: int, kernel: int, out_kernel: int, dropout: float) -> None:
         super().__init__()
-        self.conv_q = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.conv_k = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.conv_v = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv_q = nn.Conv2d(width, width, kernel, padding=kernel // 2, bias=False)
+        self.conv_k = nn.Conv2d(width, width, kernel, padding=kernel // 2, bias=False)
+        self.conv_v = nn.Conv2d(width, width, kernel, padding=kernel // 2, bias=False)
         self.norm = nn.GroupNorm(1, width)
         self.conv = nn.Conv2d(width, width, out_kernel, padding=out_kernel // 2, bias=False)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, relation: Tensor, real: Tensor, actors: Actors) -> tuple[Tensor, Tensor]:
-        """Relation `[A, d, h, w]`, zero where not real → the same, and the attention `[B, h, w, N, N]`."""
-        weight = torch.cat([self.conv_q.weight, self.conv_k.weight, self.conv_v.weight])
-        q, k, v = (self._by_place(x, actors) for x in F.conv2d(relation, weight, padding=1).chunk(3, dim=1))
-        present = actors.pad(torch.ones_like(actors.scores))[1][:, None, None, None]  # [B, 1, 1, 1, N]
-        score = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
-        attention = score.masked_fill(~present, torch.finfo(score.dtype).min).softmax(dim=-1)  # Eq. 1
-        gathered = actors.unpad((attention @ v).permute(0, 3, 4, 1, 2))  # [A, d, h, w]
-        update = self.conv(_norm(gathered, real, self.norm).relu() * real)
-        return relation + self.dropout(update) * real, attention.detach()  # Eq. 2
+    def forward(
+        self, relation: Tensor, real: Tensor | None, actors: Actors, bank: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
+        """Relation `[A, d, h, w]`, zero where not real → the same, and the attention `[B, h, w, N, N]`.
 
-    @staticmethod
-    def _by_place(x: Tensor, actors: Actors) -> Tensor:
-        """`[A, d, h, w]` → `[B, h, w, N, d]`."""
-        return actors.pad(x)[0].permute(0, 3, 4, 1, 2)
+        With a bank of maps `[B, M, d, h, w]` the keys are its rows, and the attention is `[B, h, w, N, M + N]`: a clip
+        whose bank is empty falls back on its own actors.
+        """
+        weight = torch.cat([self.conv_q.weight, self.conv_k.weight, self.conv_v.weight])
+        q, k, v = (_by_place(actors.pad(x)[0]) for x in self._conv(relation, weight).chunk(3, dim=1))
+        keys = actors.pad(torch.ones_like(actors.scores))[1]
+        if bank is not None:
+            maps, there = bank
+            weight = torch.cat([self.conv_k.weight, self.conv_v.weight])
+            past = self._conv(maps.flatten(0, 1).to(relation.dtype), weight)
+            past = past.view(*maps.shape[:2], *past.shape[1:])
+            k_past, v_past = (_by_place(x) for x in past.chunk(2, dim=2))  # Eq. 5
+            k, v = torch.cat([k_past, k], dim=3), torch.cat([v_past, v], dim=3)
+            keys = torch.cat([there, keys & ~there.any(dim=1, keepdim=True)], dim=1)
+        score = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+        score = score.masked_fill(~keys[:, None, None, None], torch.finfo(score.dtype).min)
+        attention = score.softmax(dim=-1).to(v.dtype)  # Eq. 1
+        gathered = actors.unpad((attention @ v).permute(0, 3, 4, 1, 2))  # [A, d, h, w]
+        update = self.dropout(self.conv(_masked(_norm(gathered, real, self.norm).relu(), real)))
+        return relation + _masked(update, real), attention.detach()  # Eq. 2
+
+    def _conv(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Queries, keys or values in one convolution."""
+        return F.conv2d(x, weight, padding=self.conv_q.padding)
 
 
 class Average(nn.Module):
     """The operator that ablations compare with: every actor receives the mean of all (Table 1)."""
 
-    def forward(self, relation: Tensor, real: Tensor, actors: Actors) -> tuple[Tensor, None]:
+    def forward(self, relation: Tensor, actors: Actors) -> Tensor:
         padded, present = actors.pad(relation)
         count = present.sum(dim=1).clamp(min=1).to(relation.dtype)
-        mean = padded.sum(dim=1) / count[:, None, None, None]
-        return relation + mean.index_select(0, actors.clip) * real, None
+        return (padded.sum(dim=1) / count[:, None, None, None]).index_select(0, actors.clip)
 
 
-def _norm(x: Tensor, real: Tensor, norm: nn.GroupNorm) -> Tensor:
+class RelationNetwork(nn.Module):
+    """Two convolutions over every (actor, actor, place), averaged over the second actor (Sec. 3.2)."""
+
+    def __init__(self, reduce: int, width: int, downsample: Downsample) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3 * reduce, width, 1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, bias=False)
+        self.downsample = downsample
+
+    def forward(self, context: Tensor, vectors: Tensor, scene: Scene, real: Tensor | None) -> Tensor:
+        """What every actor receives, `[A, d, h', w']`: the second convolution is linear, so the mean goes before it."""
+        of_i, of_j, of_context = self.conv1.weight.chunk(3, dim=1)
+        shared = F.conv2d(context, of_context).index_select(0, scene.actors.clip)
+        place = shared + F.linear(vectors, of_i[:, :, 0, 0])[:, :, None, None]
+        other = F.linear(vectors, of_j[:, :, 0, 0])
+        mean = mean_relu(place.flatten(2), other, scene.actors).view_as(place)  # Eq. 4
+        return _masked(_downsample(F.conv2d(mean, self.conv2.weight), scene, self.downsample)[0], real)  # Eq. 3
+
+
+def mean_relu(place: Tensor, other: Tensor, actors: Actors) -> Tensor:
+    """The mean over the actors j of the same clip of relu(place_i + other_j): `[A, d, P]` from `[A, d, P]`, `[A, d]`.
+
+    As a function of `place` it is piecewise linear with a knot at each -other_j: behind the sorted knots and their
+    sums, a place needs to find its segment only, and no pair of actors is ever formed.
+    """
+    padded, present = actors.pad(other)
+    knots, order = torch.where(present[:, :, None], -padded, torch.inf).sort(dim=1)
+    behind = F.pad(padded.gather(1, order).cumsum(dim=1), (0, 0, 1, 0))  # sum of `other` behind the first k knots
+    of_actor = [x.transpose(1, 2).contiguous().index_select(0, actors.clip) for x in (knots, behind)]
+    passed = torch.searchsorted(of_actor[0].detach(), place.detach())
+    total = passed * place + of_actor[1].gather(2, passed)
+    return total / present.sum(dim=1).index_select(0, actors.clip)[:, None, None]
+
+
+def _downsample(relation: Tensor, scene: Scene, how: Downsample) -> tuple[Tensor, Tensor]:
+    """Max-pooled maps of conv2 (two cells smaller than the clip's), zero where padded, and their real sizes."""
+    rows = scene.valid - 2
+    real = _real(rows, (relation.shape[2], relation.shape[3]), scene.actors)
+    if real is not None:
+        relation = relation.masked_fill(~real, torch.finfo(relation.dtype).min)
+    if how == "max3":
+        relation, rows = F.max_pool2d(relation, 3, 2, 1), (rows + 1) // 2
+    elif how == "max2":
+        relation, rows = F.max_pool2d(relation, 2, 2, ceil_mode=True), (rows + 1) // 2
+    return _masked(relation, _real(rows, (relation.shape[2], relation.shape[3]), scene.actors)), rows
+
+
+def _by_place(x: Tensor) -> Tensor:
+    """`[B, N, d, h, w]` → `[B, h, w, N, d]`."""
+    return x.permute(0, 3, 4, 1, 2)
+
+
+def _norm(x: Tensor, real: Tensor | None, norm: nn.GroupNorm) -> Tensor:
     """GroupNorm with one group whose statistics leave out what is not real."""
+    if real is None:
+        return norm(x)
     count = real.sum(dim=(1, 2, 3), keepdim=True) * x.shape[1]
     mean = (x * real).sum(dim=(1, 2, 3), keepdim=True) / count
     variance = ((x - mean) ** 2 * real).sum(dim=(1, 2, 3), keepdim=True) / count
     return (x - mean) * (variance + norm.eps).rsqrt() * norm.weight[:, None, None] + norm.bias[:, None, None]
 
 
-def _real(rows: Tensor, size: tuple[int, int], actors: Actors) -> Tensor:
-    """Which places are real, per actor: `[A, 1, h, w]` from (rows, columns) per clip."""
+def _mean(relation: Tensor, real: Tensor | None) -> Tensor:
+    """The mean over real places of maps that are zero elsewhere."""
+    total = relation.sum(dim=(2, 3))
+    return total / (relation.shape[2] * relation.shape[3] if real is None else real.sum(dim=(2, 3)))
+
+
+def _masked(x: Tensor, real: Tensor | None) -> Tensor:
+    return x if real is None else x.masked_fill(~real, 0)
+
+
+def _real(rows: Tensor, size: Size, actors: Actors) -> Tensor | None:
+    """Which places are real, per actor: `[A, 1, h, w]` from (rows, columns) per clip; None where all are."""
+    if bool((rows == torch.tensor(size)).all()):
+        return None
     by_clip = mask(rows, *size)[:, :, 0].to(actors.boxes.device, non_blocking=True)
     return by_clip.index_select(0, actors.clip)

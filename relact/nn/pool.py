@@ -27,3 +27,27 @@ def _weights(valid: Int[Tensor, " B"], size: Int[Tensor, " B"], length: int) -> 
     cell = torch.arange(length)
     inside = (cell >= first[..., None]) & (cell < last[..., None]) & (i < size[:, None])[..., None]
     return inside.double() / (last - first).clamp(min=1)[..., None]
+
+
+def stretch(
+    x: Float[Tensor, "B M C h w"], source: Int[Tensor, "B 2"], target: Int[Tensor, "B 2"], size: tuple[int, int]
+) -> Float[Tensor, "B M C _H _W"]:
+    """Bilinear resizing of each clip's `source` (rows, columns) to its `target`, zero beyond it in maps of `size`.
+
+    Maps that already have their target's size are left as they are. `source` and `target` are on the host.
+    """
+    if torch.equal(source, target) and x.shape[-2:] == size:
+        return x
+    rows = _interpolation(source[:, 0], target[:, 0], x.shape[-2], size[0]).to(x, non_blocking=True)
+    columns = _interpolation(source[:, 1], target[:, 1], x.shape[-1], size[1]).to(x, non_blocking=True)
+    return torch.einsum("bih,bmchw,bjw->bmcij", rows, x, columns)
+
+
+def _interpolation(
+    source: Int[Tensor, " B"], target: Int[Tensor, " B"], length: int, size: int
+) -> Float[Tensor, "B size length"]:
+    """Row i of clip b reads at (i + 1/2) source / target - 1/2, between two cells; rows beyond the target read none."""
+    n, s = source[:, None].double(), target[:, None].double()
+    at = ((torch.arange(size) + 0.5) * n / s - 0.5).clamp(min=0).minimum(n - 1)
+    weight = (1 - (at[..., None] - torch.arange(length)).abs()).clamp(min=0)
+    return weight * (torch.arange(size) < target[:, None])[..., None]

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import field
 
 from pydantic.dataclasses import dataclass
 from torch import nn
@@ -23,6 +24,8 @@ class Interface:
     num_classes: int
     exclusive: tuple[int, ...] = ()
     """columns of the actions that exclude each other (AVA's poses)"""
+    roi: RoIConfig = field(default_factory=RoIConfig)
+    """how boxes are read off the maps, for heads that read maps of their own"""
 
     @property
     def width(self) -> int:
@@ -56,6 +59,8 @@ class RelationHead(nn.Module, ABC):
     """D, channels of `Relations.features`"""
     memory: MemorySpec | None = None
     """what the feature bank must provide; None for a head that looks at one clip"""
+    reads_rois: bool = True
+    """False for a head that reads boxes off a map of its own: `Scene.rois` then has no channels"""
     explain: bool = False
     """also fill `Relations.maps`, where that costs something"""
 

@@ -14,6 +14,7 @@ from relact.head import HeadConfig, Interface, RelationHead
 from relact.labels import LabelMap
 from relact.losses import scores
 from relact.nn.padding import cells
+from relact.nn.precision import exactly
 from relact.nn.roi import RoIConfig, average_time, read_boxes, rois
 from relact.types import Actors, Memory, Relations, Scene
 
@@ -91,12 +92,16 @@ class ActionDetector(nn.Module):
         """The model that these configs describe, with random weights; boxes are read as the head's system does."""
         network = backbone.build()
         interface = Interface(
-            channels=network.channels, frames=network.frames, num_classes=len(labels), exclusive=tuple(exclusive)
+            channels=network.channels,
+            frames=network.frames,
+            num_classes=len(labels),
+            exclusive=tuple(exclusive),
+            roi=roi or head.roi,
         )
         return cls(
             backbone=network,
             head=head.build(interface),
-            roi=roi or head.roi,
+            roi=interface.roi,
             labels=labels,
             exclusive=exclusive,
             clip=ClipSpec(
@@ -141,7 +146,7 @@ class ActionDetector(nn.Module):
 
     def _classify(self, features: Float[Tensor, "A D"]) -> Float[Tensor, "A K"]:
         """In full precision also under autocast: it costs nothing, and scores of three digits would be tied."""
-        with torch.autocast(features.device.type, enabled=False):
+        with exactly(features.device):
             return self.classifier(self.dropout(features.to(self.classifier.weight.dtype)))
 
     def with_backbone(self, backbone: Backbone) -> "ActionDetector":
@@ -171,7 +176,7 @@ class ActionDetector(nn.Module):
             pooled=pooled,
             valid=on_map,
             actors=actors,
-            rois=read(actors, boxes=boxes),
+            rois=read(actors, boxes=boxes) if self.head.reads_rois else pooled.new_zeros(len(actors), 0, 1, 1),
             roi_boxes=boxes,
             frame=valid,
             stride=self.backbone.stride,

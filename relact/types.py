@@ -138,6 +138,8 @@ class Actors:
         """One row per actor → `[B, N, ...]`, zeros behind the last actor of a clip, and where the rows are real."""
         assert len(rows) == len(self), f"{len(rows)} rows for {len(self)} actors"
         num_clips, most = len(self.counts), max(self.counts, default=0)
+        if num_clips * most == len(self):  # nothing to pad, and nothing to copy
+            return rows.view(num_clips, most, *rows.shape[1:]), self.clip.new_ones(num_clips, most, dtype=torch.bool)
         slot = self._slots(most, rows.device)
         padded = rows.new_zeros((num_clips * most, *rows.shape[1:])).index_copy(0, slot, rows)
         real = torch.zeros(num_clips * most, dtype=torch.bool, device=rows.device).index_fill(0, slot, True)
@@ -146,6 +148,8 @@ class Actors:
     def unpad(self, padded: Shaped[Tensor, "B N ..."]) -> Shaped[Tensor, "A ..."]:
         """The inverse of `pad`: the real rows, in the actors' order."""
         assert padded.shape[:2] == (len(self.counts), max(self.counts, default=0)), padded.shape
+        if padded.shape[0] * padded.shape[1] == len(self):
+            return padded.flatten(0, 1)
         return padded.flatten(0, 1).index_select(0, self._slots(padded.shape[1], padded.device))
 
     def rois(self) -> Float[Tensor, "A 5"]:
@@ -210,8 +214,8 @@ class Scene:
     valid: Int[Tensor, "B 2"]
     """(rows, columns) of each clip's map that are real; on the host"""
     actors: Actors
-    rois: Float[Tensor, "A C S S"]
-    """RoIAlign of `pooled`"""
+    rois: Float[Tensor, "A _C S S"]
+    """RoIAlign of `pooled`; without channels for a head that does not read it"""
     roi_boxes: Float[Tensor, "A 4"]
     """the boxes that `rois` were read with: `actors.boxes`, maybe grown, cut to the frame"""
     frame: Int[Tensor, "B 2"]

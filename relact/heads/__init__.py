@@ -1,6 +1,7 @@
 """The heads. This folder is the registry: a head's name is its file's name, its settings are that file's `Config`.
 
-Each file also has `VARIANTS`: the settings that its paper gives a name or a row in a table.
+Each file also has `VARIANTS`: the settings that its paper gives a name or a row in a table; and `PUBLISHED`: what the
+paper says of some of them.
 """
 
 import difflib
@@ -27,6 +28,12 @@ def config(name: str) -> type[HeadConfig]:
 def variants(name: str) -> Mapping[str, HeadConfig]:
     """The named settings of a head, the paper's own first."""
     found: Mapping[str, HeadConfig] = _module(name).VARIANTS
+    return found
+
+
+def published(name: str) -> Mapping[str, str]:
+    """What papers claim of a head's variants: parameters, frame-mAP on AVA v2.2."""
+    found: Mapping[str, str] = _module(name).PUBLISHED
     return found
 
 

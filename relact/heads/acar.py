@@ -19,7 +19,7 @@ from relact.config import STRICT
 from relact.head import HeadConfig, Interface, MemorySpec, RelationHead
 from relact.nn.padding import mask
 from relact.nn.pool import stretch
-from relact.nn.roi import ACAR, RoIConfig
+from relact.nn.roi import ACAR, RoIConfig, rois
 from relact.types import Actors, Memory, Relations, Scene
 
 Operator = Literal["nonlocal", "average", "relation"]
@@ -65,7 +65,7 @@ class Config(HeadConfig):
         return Acar(
             interface.width, self.reduce, self.width, operator=self.operator, depth=self.depth,
             out_kernel=self.out_kernel, downsample=self.downsample, dropout=self.operator_dropout,
-            actor_first=self.order == "actor_first", window=self.window, grid=self.grid,
+            actor_first=self.order == "actor_first", window=self.window, grid=self.grid, roi=interface.roi,
         )  # fmt: skip
 
 
@@ -82,6 +82,18 @@ VARIANTS = {
     "no_downsampling": Config(downsample="none"),
 }
 """the released models, the bank (Sec. 3.3), and the rows of Table 1"""
+
+PUBLISHED = {
+    "r50": "27.83; released 58.87 M",
+    "r101": "released 31.69 (R101, K700), 75.60 M",
+    "bank": "28.84",
+    "depth1": "27.63",
+    "depth3": "27.25",
+    "average": "26.97",
+    "relation_network": "27.18",
+    "actor_first": "27.62",
+}
+"""frame-mAP on AVA v2.2 (Table 1; SlowFast R50 8x8, K400), parameters with the backbone"""
 
 
 class Acar(RelationHead):
@@ -101,6 +113,7 @@ class Acar(RelationHead):
         actor_first: bool,
         window: int,
         grid: Size,
+        roi: RoIConfig,
     ) -> None:
         super().__init__()
         self.conv_reduce = nn.Conv2d(in_dim, reduce, 1, bias=False)
@@ -121,6 +134,8 @@ class Acar(RelationHead):
         self.downsample = downsample
         self.actor_first = actor_first
         self.grid = grid
+        self.roi = roi
+        self.reads_rois = False
         self.out_dim = 2 * width
         if window:
             self.memory = MemorySpec(radius=window, dim=width * grid[0] * grid[1], grid=grid)
@@ -129,8 +144,11 @@ class Acar(RelationHead):
         if len(scene.valid) and int(scene.valid.min()) < 3:
             raise ValueError(f"acar needs maps of at least 3 x 3 cells, got {scene.valid.min(dim=0).values.tolist()}")
         context = self.conv_reduce(scene.pooled)
-        # a 1x1 convolution and RoIAlign commute: the actors need no RoIAlign of their own on the reduced map
-        actors = self.conv_reduce(scene.rois).amax(dim=(2, 3))
+        regions = rois(
+            context, scene.actors, frame=scene.frame, valid=scene.valid, stride=scene.stride, config=self.roi,
+            boxes=scene.roi_boxes,
+        )  # fmt: skip
+        actors = regions.amax(dim=(2, 3))
         attention: list[Tensor] = []
         vectors = self._among(actors, scene.actors, attention) if self.actor_first else actors
         relation, rows = self.first_order(context, vectors, scene)
@@ -155,8 +173,8 @@ class Acar(RelationHead):
         conv1 over [context, actor tiled] is a convolution of the context, once a clip, plus a product of the actor.
         """
         of_context, of_actor = self.conv1.weight.chunk(2, dim=1)
-        shared = F.conv2d(context, of_context).index_select(0, scene.actors.clip)
-        relation = (shared + F.linear(vectors, of_actor[:, :, 0, 0])[:, :, None, None]).relu_()
+        shared = _to_actors(F.conv2d(context, of_context), scene.actors)
+        relation = shared.add_(F.linear(vectors, of_actor[:, :, 0, 0])[:, :, None, None]).relu_()
         return _downsample(F.conv2d(relation, self.conv2.weight).relu_(), scene, self.downsample)
 
     def _among(self, vectors: Tensor, actors: Actors, attention: list[Tensor]) -> Tensor:
@@ -250,7 +268,7 @@ class RelationNetwork(nn.Module):
         shared = F.conv2d(context, of_context).index_select(0, scene.actors.clip)
         place = shared + F.linear(vectors, of_i[:, :, 0, 0])[:, :, None, None]
         other = F.linear(vectors, of_j[:, :, 0, 0])
-        mean = mean_relu(place.flatten(2), other, scene.actors).view_as(place)  # Eq. 4
+        mean = mean_relu(place.flatten(2), other, scene.actors).view(place.shape)  # Eq. 4
         return _masked(_downsample(F.conv2d(mean, self.conv2.weight), scene, self.downsample)[0], real)  # Eq. 3
 
 
@@ -280,6 +298,11 @@ def _downsample(relation: Tensor, scene: Scene, how: Downsample) -> tuple[Tensor
     elif how == "max2":
         relation, rows = F.max_pool2d(relation, 2, 2, ceil_mode=True), (rows + 1) // 2
     return _masked(relation, _real(rows, (relation.shape[2], relation.shape[3]), scene.actors)), rows
+
+
+def _to_actors(maps: Tensor, actors: Actors) -> Tensor:
+    """Each actor's own copy of its clip's map, channels last: the layout that convolutions are fastest in."""
+    return maps.permute(0, 2, 3, 1).index_select(0, actors.clip).permute(0, 3, 1, 2)
 
 
 def _by_place(x: Tensor) -> Tensor:

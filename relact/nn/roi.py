@@ -12,6 +12,7 @@ from torchvision.ops import roi_align
 
 from relact.config import STRICT
 from relact.nn.padding import extend_edges
+from relact.nn.precision import exactly
 from relact.types import Actors
 
 
@@ -75,7 +76,7 @@ def rois(
         boxes, scale = boxes * (_sizes(valid, actors) / _sizes(frame, actors)), 1.0
     else:
         scale = 1.0 / stride
-    with torch.autocast(pooled.device.type, enabled=False):
+    with exactly(pooled.device):
         return roi_align(
             _edges_continued(pooled.to(_full(pooled)), valid),
             torch.cat([actors.clip[:, None], boxes], dim=1).to(_full(pooled)),

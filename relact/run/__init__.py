@@ -2,8 +2,9 @@
 
 from relact.run.detection import Result, detect, detect_files
 from relact.run.machine import doctor
-from relact.run.models import backbone_table, create_model, evaluate, load_model
+from relact.run.models import create_model, evaluate, load_model
 from relact.run.play import demo
+from relact.run.tables import backbone_table, head_table
 from relact.run.training import test, train
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "detect_files",
     "doctor",
     "evaluate",
+    "head_table",
     "load_model",
     "test",
     "train",

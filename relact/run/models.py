@@ -40,7 +40,7 @@ def create_model(
     60 and 80 classes are AVA's, 24 UCF101-24's. `loss` decides which actions share a softmax: AVA's poses by default,
     none with `LossConfig(kind="bce")` (PySlowFast).
     """
-    known = LabelMap.load(labels) if labels is not None else _labels_for(60 if num_classes is None else num_classes)
+    known = LabelMap.load(labels) if labels is not None else labels_for(60 if num_classes is None else num_classes)
     if num_classes is not None and num_classes != len(known):
         raise InputError(f"num_classes={num_classes}, but the label map has {len(known)} actions; give one of the two")
     return ActionDetector.of(
@@ -58,7 +58,8 @@ def _head(name: str, settings: Mapping[str, Any]) -> HeadConfig:
     return type(preset)(**{**{f.name: getattr(preset, f.name) for f in dataclasses.fields(preset)}, **settings})
 
 
-def _labels_for(num_classes: int) -> LabelMap:
+def labels_for(num_classes: int) -> LabelMap:
+    """The actions that this many classes stand for: AVA's 60 or 80, UCF101-24's, else numbered ones."""
     shipped = {60: "ava60", 80: "ava", 24: "ucf24"}
     if num_classes in shipped:
         return LabelMap.load(shipped[num_classes])
@@ -136,21 +137,3 @@ def evaluate(
     if protocol != "ava":
         raise InputError(f"no protocol named {protocol!r}: there is ava")
     return evaluate_ava(predictions=predictions, groundtruth=groundtruth, labels=labels, exclude=exclude, cap=cap)
-
-
-def backbone_table() -> list[dict[str, Any]]:
-    """Every backbone preset: name, window, channels of its maps, parameters (counted on empty tensors)."""
-    rows = []
-    for name in backbones.available():
-        config = backbones.config(name)
-        with torch.device("meta"):
-            network = config.build()
-        rows.append(
-            {
-                "name": name,
-                "window": f"{config.num_frames}x{config.frame_stride}",
-                "maps": ", ".join(f"{pathway} {channels}" for pathway, channels in network.channels.items()),
-                "parameters": sum(p.numel() for p in network.parameters()),
-            }
-        )
-    return rows

@@ -84,7 +84,7 @@ def past(
 def built(config: HeadConfig, dtype: torch.dtype = torch.float64, interface: Interface = INTERFACE) -> RelationHead:
     """In evaluation mode, with every parameter away from zero so that no branch is silent."""
     torch.manual_seed(1)
-    head = config.build(interface).double().eval()
+    head = config.build(dataclasses.replace(interface, roi=config.roi)).double().eval()
     with torch.no_grad():
         for parameter in head.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.02)

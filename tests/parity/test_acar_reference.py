@@ -6,10 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.ops import roi_align
 
 from relact.heads import acar
 from relact.types import Scene
-from tests.heads.scenes import INTERFACE, scene_for
+from tests.heads.scenes import INTERFACE, STRIDE, scene_for
 from tests.heads.test_acar import SMALL
 
 
@@ -64,10 +65,11 @@ def as_map(vectors: list[Tensor]) -> list[Tensor]:
     return [vector[:, None, None] for vector in vectors]
 
 
-def reference(head: acar.Acar, pooled: Tensor, rois: Tensor, bank: list[Tensor]) -> list[Tensor]:
+def reference(head: acar.Acar, pooled: Tensor, boxes: Tensor, bank: list[Tensor]) -> list[Tensor]:
     """The actors of one clip, from its own map; `bank` are the archived maps of its window."""
     context = F.conv2d(pooled[None], head.conv_reduce.weight)[0]
-    vectors = [F.conv2d(roi[None], head.conv_reduce.weight)[0].amax(dim=(1, 2)) for roi in rois]
+    regions = [roi_align(context[None], [box[None]], 7, 1 / STRIDE, -1, True)[0] for box in boxes.to(context)]
+    vectors = [region.amax(dim=(1, 2)) for region in regions]
     met = vectors
     if head.actor_first:
         for block in head.hr2o:
@@ -97,12 +99,12 @@ def reference(head: acar.Acar, pooled: Tensor, rois: Tensor, bank: list[Tensor])
 def by_clip(head: acar.Acar, whole: Scene) -> Tensor:
     rows: list[Tensor] = []
     for clip, (height, width) in enumerate(whole.valid.tolist()):
-        rois = whole.rois[whole.actors.clip == clip]
+        boxes = whole.actors.boxes[whole.actors.clip == clip]
         bank: list[Tensor] = []
         if whole.memory is not None:
             bank = [m.unflatten(0, (-1, *head.grid)) for m in whole.memory.features[clip][whole.memory.mask[clip]]]
-        if len(rois):
-            rows += reference(head, whole.pooled[clip, :, :height, :width], rois, bank)
+        if len(boxes):
+            rows += reference(head, whole.pooled[clip, :, :height, :width], boxes, bank)
     return torch.stack(rows)
 
 

@@ -1,70 +1,19 @@
-"""The command line. torch is imported when work starts, so that help and mistakes in arguments are answered at once."""
+"""The commands that work on videos and data: demo, detect, train, test, evaluate, show."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from relact import __version__
+from relact.cli.app import app, errors, say, screen
 from relact.errors import InputError
 
 if TYPE_CHECKING:
     from relact.recipe import Recipe
 
-app = typer.Typer(
-    name="relact",
-    help="Relational action detection: who does what, with what and with whom, second by second, in any video.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-weights_app = typer.Typer(no_args_is_help=True, help="Published weights: list, fetch, convert.")
-data_app = typer.Typer(no_args_is_help=True, help="Data sets: generate.")
-app.add_typer(weights_app, name="weights")
-app.add_typer(data_app, name="data")
-
 Units = Literal["unit", "pixel"]
-screen = Console(width=None if sys.stdout.isatty() else 160)
-errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-_debug = False
-
-
-@app.callback(invoke_without_command=True)
-def _options(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-) -> None:
-    global _debug
-    _debug = debug
-    if version:
-        print(f"relact {__version__}")
-        raise typer.Exit
-    if context.invoked_subcommand is None:
-        print(context.get_help())
-
-
-def main() -> None:
-    """Entry point: errors of users are one line and status 2, or 1 where only some of several inputs failed."""
-    try:
-        app()
-    except InputError as error:
-        if _debug:
-            raise
-        errors.print(f"relact: {error}")
-        sys.exit(2)
-    except BrokenPipeError:
-        sys.exit(1)
-    except RuntimeError as error:
-        if _debug or type(error).__name__ != "OutOfMemoryError":
-            raise
-        errors.print(f"relact: the GPU has too little memory: {error}; try --batch 1, or --short-side 224")
-        sys.exit(2)
 
 
 @app.command()
@@ -78,7 +27,7 @@ def demo(
     """
     from relact.run import demo as run_demo
 
-    run_demo(_recipe("debug", []), out, epochs=epochs, say=_say)
+    run_demo(_recipe("debug", []), out, epochs=epochs, say=say)
 
 
 @app.command()
@@ -131,7 +80,7 @@ def detect(
     )  # fmt: skip
     results = detect_files(
         videos, weights=weights, out=out, boxes=boxes, box_format=box_format, box_units=box_units,
-        detector=detector, config=config, device=device, say=_say, quiet=as_json,
+        detector=detector, config=config, device=device, say=say, quiet=as_json,
     )  # fmt: skip
     for failed in (result for result in results if result.error):
         errors.print(f"relact: {failed.error}")
@@ -157,7 +106,7 @@ def train(
     from relact.run import train as run_train
 
     chosen = _recipe(recipe, [*(settings or []), *([f"head={head}"] if head else [])])
-    report = run_train(chosen, out or Path("runs") / chosen.name, resume=resume, device=device, say=_say)
+    report = run_train(chosen, out or Path("runs") / chosen.name, resume=resume, device=device, say=say)
     _show_report(report)
 
 
@@ -230,124 +179,13 @@ def show(
     rows = read_segments(result / "segments.csv")
     chosen = [row for row in rows if (person is None or row.person == person) and row.mean >= least]
     if not chosen:
-        _say(
+        say(
             f"{result}: none of its {len(rows)} segments is asked for"
             if rows
             else f"{result}: nobody did anything for sure"
         )
     for row in chosen:
         print(f"person {row.person:<4} {_clock(row.start)}–{_clock(row.end)}  {row.action} {row.mean:.2f}")
-
-
-@app.command()
-def recipes() -> None:
-    """The recipes that ship, by name."""
-    from relact import recipes as shipped
-
-    _print_rows("recipe", "what it is", [(name, shipped.describe(name)) for name in shipped.available()])
-
-
-@app.command()
-def heads() -> None:
-    """The relation heads, by name."""
-    from relact import heads as found
-
-    rows = [(name, found.summary(name)) for name in found.available()]
-    _print_rows("head", "what it is", rows)
-
-
-@app.command()
-def backbones(
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
-) -> None:
-    """The backbones, by name, with their windows and parameter counts."""
-    from relact.run import backbone_table
-
-    rows = backbone_table()
-    if as_json:
-        print(json.dumps(rows, indent=2))
-        return
-    table = Table("backbone", "frames x stride", "maps", "parameters")
-    for row in rows:
-        table.add_row(row["name"], row["window"], row["maps"], f"{row['parameters']:,}")
-    screen.print(table)
-
-
-@app.command()
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
-    """What this machine has, and what relact will use."""
-    from relact.run import doctor as examine
-
-    found = examine()
-    print(json.dumps(found, indent=2)) if as_json else _print_rows("", "", [(k, str(v)) for k, v in found.items()])
-
-
-@weights_app.command("list")
-def weights_list(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
-    """Public weights that relact can read: what each is good for, its size, licence and place."""
-    from relact.weights import list_weights
-
-    rows = list_weights()
-    if as_json:
-        print(json.dumps(rows, indent=2))
-        return
-    for row in rows:
-        here = ", here" if row["cached"] else ""
-        print(f"{row['name']}\n  {row['architecture']}, {row['trained_on']}: {row['figure']}; {row['size']}{here}")
-        print(f"  good for: {row['good_for']}\n  licence: {row['licence']}\n  {row['url']}")
-
-
-@weights_app.command("fetch")
-def weights_fetch(name: Annotated[str, typer.Argument(help="As `relact weights list` names it.")]) -> None:
-    """Download published weights into the cache, and check them.
-
-    Example: relact weights fetch slowfast_r50_8x8_k400_pyslowfast
-    """
-    from rich.progress import Progress
-
-    from relact.weights import fetch
-
-    with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
-        task = bar.add_task(name, total=None)
-        path = fetch(name, lambda done, total: bar.update(task, completed=done, total=total))
-    print(path)
-
-
-@weights_app.command("convert")
-def weights_convert(
-    checkpoint: Annotated[Path, typer.Argument(help="A published checkpoint: .pyth, .pkl, .pth, .safetensors")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
-    layout: Annotated[
-        str | None,
-        typer.Option(help="pyslowfast, pyslowfast_caffe2, pytorchvideo, mmaction2, acar; default: found out."),
-    ] = None,
-    preset: Annotated[str | None, typer.Option(help="Check against this backbone (relact backbones).")] = None,
-) -> None:
-    """Rewrite a published checkpoint in relact's names.
-
-    Example: relact weights convert SLOWFAST_8x8_R50.pkl --out slowfast.safetensors --preset slowfast_r50_8x8
-    """
-    from relact.weights import convert
-
-    print(convert(checkpoint, layout=layout, out=out, preset=preset))
-
-
-@data_app.command("toy")
-def data_toy(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
-    videos: Annotated[int, typer.Option(min=1)] = 2,
-    people: Annotated[int, typer.Option(min=0)] = 3,
-    seconds: Annotated[float, typer.Option(min=1)] = 8.0,
-    seed: int = 0,
-) -> None:
-    """Generate little videos of stick people with exact labels, in AVA's format.
-
-    Example: relact data toy --out toy --videos 4
-    """
-    from relact.data.toy import generate
-
-    generate(out, videos=videos, people=people, seconds=seconds, seed=seed)
-    _say(f"{videos} videos and their labels are in {out}")
 
 
 def _recipe(name: str, settings: list[str]) -> "Recipe":
@@ -362,10 +200,6 @@ def _pairs(settings: list[str]) -> dict[str, str]:
         if "=" not in setting:
             raise InputError(f"--set {setting}: expected NAME=VALUE, such as optim.lr=0.02")
     return dict(setting.split("=", 1) for setting in settings)
-
-
-def _say(text: str) -> None:
-    errors.print(text)
 
 
 def _write_json(path: Path, report: Any) -> None:
@@ -385,13 +219,6 @@ def _show_report(report: Any) -> None:
     screen.print(f"mAP@0.5 {report.mAP:.4f}", highlight=False)
     for warning in report.warnings:
         errors.print(f"warning: {warning}")
-
-
-def _print_rows(left: str, right: str, rows: list[tuple[str, str]]) -> None:
-    table = Table(left, right, show_header=bool(left))
-    for row in rows:
-        table.add_row(*row)
-    screen.print(table)
 
 
 def _clock(seconds: float) -> str:

@@ -1,0 +1,74 @@
+"""The command line's root: its groups, its screens, and how errors end it."""
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from relact import __version__
+from relact.errors import InputError
+
+app = typer.Typer(
+    name="relact",
+    help="Relational action detection: who does what, with what and with whom, second by second, in any video.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+weights_app = typer.Typer(no_args_is_help=True, help="Published weights: list, fetch, convert.")
+data_app = typer.Typer(no_args_is_help=True, help="Data sets: generate.")
+app.add_typer(weights_app, name="weights")
+app.add_typer(data_app, name="data")
+
+screen = Console(width=None if sys.stdout.isatty() else 160)
+errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+_debug = False
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    global _debug
+    _debug = debug
+    if version:
+        print(f"relact {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def main() -> None:
+    """Entry point: errors of users are one line and status 2, or 1 where only some of several inputs failed."""
+    try:
+        app()
+    except InputError as error:
+        if _debug:
+            raise
+        errors.print(f"relact: {error}")
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(1)
+    except RuntimeError as error:
+        if _debug or type(error).__name__ != "OutOfMemoryError":
+            raise
+        errors.print(f"relact: the GPU has too little memory: {error}; try --batch 1, or --short-side 224")
+        sys.exit(2)
+
+
+def say(text: str) -> None:
+    """To standard error, where progress goes: standard output is for results."""
+    errors.print(text)
+
+
+def print_rows(left: str, right: str, rows: list[tuple[str, str]]) -> None:
+    """A table of two columns."""
+    table = Table(left, right, show_header=bool(left))
+    for row in rows:
+        table.add_row(*row)
+    screen.print(table)

@@ -117,6 +117,23 @@ _ACAR: list[Rule] = [
     (r"(head\..+)", r"\1"),
 ]
 
+_STACKS = {"modlue": "bhoi", "module_high": "history.0", "module_roi": "history.1"}  # the first is spelt so there
+_AMCRNET: list[Rule] = [
+    (
+        r"pose_net\.pos_net\.(\d)\.([01])\.(conv|bn)\.(.+)",
+        lambda m: f"head.position.layers.{2 * int(m[1]) + int(m[2])}.{m[3]}.{m[4]}",
+    ),
+    (r"pose_net\.outconv0\.(conv|bn)\.(.+)", r"head.position.layers.12.\1.\2"),
+    (r"head\.roi_head\.channel_downsample\.(conv|bn)\.(.+)", r"head.fusion.reduce.\1.\2"),
+    (
+        r"head\.BHOI_(?P<s>modlue|module_high|module_roi)\.blocks\.(?P<i>\d+)\.(?:(?:attn|mlp)\.)?(?P<x>.+)",
+        lambda m: f"head.{_STACKS[m['s']]}.blocks.{m['i']}.{m['x']}",
+    ),
+    (r"head\.cls_head\.fc_cls\.(.+)", r"head.proj.\1"),
+    (r"(head\..+)", r"\1"),
+    *_MMACTION2,
+]
+
 _BLOBS = {"w": "weight", "b": "bias", "s": "weight", "rm": "running_mean", "riv": "running_var"}
 
 
@@ -172,6 +189,7 @@ RULES: dict[str, list[Rule]] = {
     "pytorchvideo": _PYTORCHVIDEO,
     "mmaction2": _MMACTION2,
     "acar": _ACAR,
+    "amcrnet": _AMCRNET,
     "torchvision": _TORCHVISION,
     "relact": _RELACT,
 }
@@ -183,12 +201,15 @@ _PREFIXES = {
     "pytorchvideo": r"(?:module\.)?(?:model\.)?",
     "mmaction2": r"(?:module\.)?(?:backbone\.)?",
     "acar": r"(?:module\.)?(?:backbone\.(?:module\.)?|(?=head\.))?",
+    "amcrnet": r"(?:module\.)?(?:backbone\.)?",
     "torchvision": r"(?:module\.)?",
     "relact": "",
 }
 
 _SIGNS = {
     "relact": r"(?:backbone\.)?(?:slow\.s1\.conv\.weight|net\.(?:stem|conv_proj|patch_embed)\..+)",
+    # Its backbone is named as MMAction2's, so that it is asked for first.
+    "amcrnet": r"(?:module\.)?(?:pose_net|head\.BHOI_modlue)\..+",
     "pyslowfast": r".*s1\.pathway0_stem\.conv\.weight",
     "pyslowfast_caffe2": r"(?:res_)?conv1_w",
     "pytorchvideo": r".*blocks\.0\.(?:multipathway_blocks\.0\.)?conv\.weight",

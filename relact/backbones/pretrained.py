@@ -108,6 +108,8 @@ def load_published(model: nn.Module, path: str | Path, layout: str | None = None
     file = {name if name.startswith("head.") else prefix + name: value for name, value in file.items()}
     ours = model.state_dict()
     _check_backbone(path, file, ours, prefix)
+    if layout == "amcrnet":
+        file = _without_background(file, ours)
     if "classifier.weight" in ours:  # an ActionDetector keeps a head's last layer there (ACAR-Net calls it fc2)
         file = {re.sub(r"^head\.(proj|fc2)\.", "classifier.", name): value for name, value in file.items()}
     fitting = {name: value for name, value in file.items() if name in ours and value.shape == ours[name].shape}
@@ -124,6 +126,15 @@ def load_published(model: nn.Module, path: str | Path, layout: str | None = None
             if name in file and name not in fitting
         ),
     )
+
+
+def _without_background(file: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A classifier whose row 0 (of no action, unused) is dropped for a model that lacks just this row."""
+    classes = ours["classifier.weight"].shape[0] if "classifier.weight" in ours else None
+    return {
+        name: value[1:] if name.startswith("head.proj.") and len(value) - 1 == classes else value
+        for name, value in file.items()
+    }
 
 
 def fitting_presets(state: Mapping[str, Tensor]) -> list[str]:

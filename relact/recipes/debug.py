@@ -19,6 +19,8 @@ def debug() -> Recipe:
         head=linear.Config(dropout=0.0),
         loss=LossConfig(kind="ava"),
         transform=TransformConfig(short_side=128, flip=0.0),
-        optim=OptimConfig(kind="adamw", lr=2e-3, weight_decay=1e-4, warmup_epochs=1, clip_norm=5.0),
+        optim=OptimConfig(  # the start is low enough for the widest head
+            kind="adamw", lr=2e-3, weight_decay=1e-4, warmup_epochs=1, warmup_start=0.01, clip_norm=5.0
+        ),
         train=TrainConfig(epochs=20, batch_size=8, workers=0, precision="fp32"),
     )

@@ -24,7 +24,8 @@ class OptimConfig:
     milestones: tuple[float, ...] = ()
     """step: epochs, fractions allowed, at which the rate falls to a tenth"""
     warmup_epochs: float = Field(default=0.0, ge=0)
-    """the rate climbs linearly from a tenth"""
+    warmup_start: float = Field(default=0.1, ge=0, le=1)
+    """the rate climbs linearly from this part of the peak"""
     clip_norm: float | None = Field(default=None, gt=0)
 
 
@@ -45,7 +46,7 @@ def optimiser(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
 def rate(config: OptimConfig, epoch: float, epochs: int) -> float:
     """Learning rate at a moment of training, in epochs (2.5 = half way through the third)."""
     if epoch < config.warmup_epochs:
-        return config.lr * (0.1 + 0.9 * epoch / config.warmup_epochs)
+        return config.lr * (config.warmup_start + (1 - config.warmup_start) * epoch / config.warmup_epochs)
     if config.schedule == "cosine":
         done = (epoch - config.warmup_epochs) / max(epochs - config.warmup_epochs, 1e-9)
         return config.lr * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))

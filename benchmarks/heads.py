@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from relact import heads
 from relact.head import HeadConfig, Interface, MemorySpec, RelationHead
+from relact.nn.memory import keep_freed_memory
 from relact.nn.roi import rois
 from relact.types import Actors, Memory, Scene
 
@@ -145,6 +146,12 @@ def peak(run: Callable[[], Tensor], head: RelationHead, backward: bool, device: 
     return (_status("VmHWM") - before) / 1e3
 
 
+def return_at_once() -> None:
+    """Every tensor is mapped on its own and unmapped when freed, so that the resident size is what tensors take."""
+    m_mmap_threshold = -3  # malloc.h of glibc
+    ctypes.CDLL(None).mallopt(m_mmap_threshold, 128 * 1024)
+
+
 def _status(field: str) -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):
@@ -174,33 +181,47 @@ def matmul_gflops(device: torch.device, dtype: torch.dtype) -> float:
     return 2 * 2048**3 / min(times) / 1e9
 
 
-def measure(name: str, case: str, backward: bool, options: argparse.Namespace) -> list[str]:
-    """One row of the table: medians of interleaved runs."""
-    device, counts = torch.device(options.device), CASES[case]
+def prepare(
+    name: str, case: str, device: torch.device
+) -> tuple[RelationHead, Callable[[], Tensor], Callable[[], Tensor]]:
+    """The head, a run of ours, and a run of the literal one, on the same scene."""
     config = heads.preset(name)
     torch.manual_seed(0)
     head = build(config).to(device)
-    scene = make_scene(counts, head.memory, device)
+    scene = make_scene(CASES[case], head.memory, device)
     module = importlib.import_module(f"literal.{heads.name_of(config)}")
-    fast, slow = partial(ours, head, config, scene), partial(literal, module, head, config, scene)
+    return head, partial(ours, head, config, scene), partial(literal, module, head, config, scene)
+
+
+def memory_of(name: str, case: str, backward: bool, device: torch.device) -> tuple[float, float]:
+    """MB that a run of the literal head and one of ours add."""
+    head, fast, slow = prepare(name, case, device)
+    once(fast, head, backward, device)
+    return peak(slow, head, backward, device), peak(fast, head, backward, device)
+
+
+def measure(
+    name: str, case: str, backward: bool, memory: tuple[float, float], options: argparse.Namespace
+) -> list[str]:
+    """One row of the table: medians of interleaved runs."""
+    device = torch.device(options.device)
+    head, fast, slow = prepare(name, case, device)
     difference = float((fast() - slow()).abs().max().detach())
     runs = {"literal": slow, "ours": fast, "bf16": partial(half, fast, device)}
     if options.compile:
-        compiled = torch.compile(head)
-        runs["compiled"] = partial(half, partial(ours, compiled, config, scene), device)  # type: ignore[arg-type]
-    memory = {key: peak(runs[key], head, backward, device) for key in ("literal", "ours")}
+        runs["compiled"] = partial(half, torch.compile(fast), device)
     times: dict[str, list[float]] = {key: [] for key in runs}
     for _ in range(options.repeats):
         for key, run in runs.items():
             times[key].append(once(run, head, backward, device))
     middle = {key: statistics.median(values) for key, values in times.items()}
-    work = macs(config, counts)
+    work = macs(heads.preset(name), CASES[case])
     speed = 2 * work * (3 if backward else 1) / middle["ours"]
     return [
         name, case, "both" if backward else "forward",
         *(f"{middle[key] * 1e3:.0f}" for key in runs),
         f"{middle['literal'] / middle['ours']:.2f}", f"{middle['literal'] / middle['bf16']:.2f}",
-        f"{memory['literal']:.0f}", f"{memory['ours']:.0f}", f"{work:.2f}", f"{speed:.0f}", f"{difference:.0e}",
+        *(f"{mb:.0f}" for mb in memory), f"{work:.2f}", f"{speed:.0f}", f"{difference:.0e}",
     ]  # fmt: skip
 
 
@@ -220,10 +241,13 @@ def main() -> None:
     columns += ["compiled ms"] if options.compile else []
     columns += ["literal/ours", "literal/bf16", "literal MB", "ours MB", "GMAC", "GFLOP/s", "max diff"]
     print(" | ".join(columns), "---|" * len(columns), sep="\n", flush=True)
-    for name in options.heads:
-        for case in options.cases:
-            for backward in (False,) if options.forward else (False, True):
-                print(" | ".join(measure(name, case, backward, options)), flush=True)
+    passes = (False,) if options.forward else (False, True)
+    points = [(name, case, backward) for name in options.heads for case in options.cases for backward in passes]
+    return_at_once()
+    memory = {point: memory_of(*point, device) for point in points}
+    keep_freed_memory()
+    for point in points:
+        print(" | ".join(measure(*point, memory[point], options)), flush=True)
 
 
 if __name__ == "__main__":

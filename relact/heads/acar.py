@@ -221,15 +221,14 @@ class HR2O(nn.Module):
         With a bank of maps `[B, M, d, h, w]` the keys are its rows, and the attention is `[B, h, w, N, M + N]`: a clip
         whose bank is empty falls back on its own actors.
         """
-        weight = torch.cat([self.conv_q.weight, self.conv_k.weight, self.conv_v.weight])
-        q, k, v = (_by_place(actors.pad(x)[0]) for x in self._conv(relation, weight).chunk(3, dim=1))
+        q, k, v = (_by_place(actors.pad(conv(relation))[0]) for conv in (self.conv_q, self.conv_k, self.conv_v))
         keys = actors.pad(torch.ones_like(actors.scores))[1]
         if bank is not None:
             maps, there = bank
-            weight = torch.cat([self.conv_k.weight, self.conv_v.weight])
-            past = self._conv(maps.flatten(0, 1).to(relation.dtype), weight)
-            past = past.view(*maps.shape[:2], *past.shape[1:])
-            k_past, v_past = (_by_place(x) for x in past.chunk(2, dim=2))  # Eq. 5
+            past = maps.flatten(0, 1)
+            k_past, v_past = (  # Eq. 5
+                _by_place(conv(past).view(maps.shape)) for conv in (self.conv_k, self.conv_v)
+            )
             k, v = torch.cat([k_past, k], dim=3), torch.cat([v_past, v], dim=3)
             keys = torch.cat([there, keys & ~there.any(dim=1, keepdim=True)], dim=1)
         score = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
@@ -238,10 +237,6 @@ class HR2O(nn.Module):
         gathered = actors.unpad((attention @ v).permute(0, 3, 4, 1, 2))  # [A, d, h, w]
         update = self.dropout(self.conv(_masked(_norm(gathered, real, self.norm).relu(), real)))
         return relation + _masked(update, real), attention.detach()  # Eq. 2
-
-    def _conv(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Queries, keys or values in one convolution."""
-        return F.conv2d(x, weight, padding=self.conv_q.padding)
 
 
 class Average(nn.Module):

@@ -61,6 +61,8 @@ class RelationHead(nn.Module, ABC):
     """what the feature bank must provide; None for a head that looks at one clip"""
     reads_rois: bool = True
     """False for a head that reads boxes off a map of its own: `Scene.rois` then has no channels"""
+    archive: bool = False
+    """also fill `Relations.store`, where that costs something: whoever fills a bank sets it"""
     explain: bool = False
     """also fill `Relations.maps`, where that costs something"""
 

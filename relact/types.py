@@ -152,6 +152,32 @@ class Actors:
             return padded.flatten(0, 1)
         return padded.flatten(0, 1).index_select(0, self._slots(padded.shape[1], padded.device))
 
+    def groups(self, at_most: int) -> list[slice]:
+        """Runs of clips with no more actors than this together, or of one clip."""
+        starts, together = [0], 0
+        for clip, count in enumerate(self.counts):
+            if together + count > at_most and clip > starts[-1]:
+                starts, together = [*starts, clip], 0
+            together += count
+        return [slice(a, b) for a, b in zip(starts, [*starts[1:], len(self.counts)], strict=True)]
+
+    def rows_of(self, clips: slice) -> slice:
+        """The actors of a run of clips."""
+        first, last, _ = clips.indices(len(self.counts))
+        return slice(sum(self.counts[:first]), sum(self.counts[:last]))
+
+    def of_clips(self, clips: slice) -> "Actors":
+        """The actors of a run of clips, which then begin at 0."""
+        first, last, _ = clips.indices(len(self.counts))
+        rows = self.rows_of(clips)
+        return Actors(
+            boxes=self.boxes[rows],
+            clip=self.clip[rows] - first,
+            counts=self.counts[first:last],
+            scores=self.scores[rows],
+            track=self.track[rows],
+        )
+
     def rois(self) -> Float[Tensor, "A 5"]:
         """Rows of (clip index, x1, y1, x2, y2), as torchvision's RoIAlign takes them."""
         return torch.cat([self.clip.to(self.boxes.dtype)[:, None], self.boxes], dim=1)

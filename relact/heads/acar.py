@@ -7,6 +7,7 @@ max-pooled, the actor's own feature joins the classifier, "layer norm" is over c
 Departs from the released code: padding is masked everywhere, and all clips of a batch are computed at once.
 """
 
+from dataclasses import dataclass as plain_dataclass
 from typing import Literal
 
 import torch
@@ -18,13 +19,19 @@ from torch import Tensor, nn
 from relact.config import STRICT
 from relact.head import HeadConfig, Interface, MemorySpec, RelationHead
 from relact.nn.padding import mask
+from relact.nn.pairs import mean_relu
 from relact.nn.pool import stretch
 from relact.nn.roi import ACAR, RoIConfig, rois
-from relact.types import Actors, Memory, Relations, Scene
+from relact.types import Actors, Relations, Scene
 
 Operator = Literal["nonlocal", "average", "relation"]
 Downsample = Literal["max3", "max2", "none"]
 Size = tuple[int, int]
+
+ACTORS_AT_A_TIME = 16
+"""who are related together where nothing needs to be kept for gradients: more take more memory, and no less time"""
+MAPS_AT_A_TIME = 10
+"""the same for first-order maps before they are pooled, which are four times as large"""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -133,6 +140,7 @@ class Acar(RelationHead):
         self.fc1 = nn.Linear(reduce, width, bias=False)
         self.downsample = downsample
         self.actor_first = actor_first
+        self.pairs = operator == "relation"
         self.grid = grid
         self.roi = roi
         self.reads_rois = False
@@ -149,40 +157,66 @@ class Acar(RelationHead):
             boxes=scene.roi_boxes,
         )  # fmt: skip
         actors = regions.amax(dim=(2, 3))
-        attention: list[Tensor] = []
-        vectors = self._among(actors, scene.actors, attention) if self.actor_first else actors
-        relation, rows = self.first_order(context, vectors, scene)
-        real = _real(rows, (relation.shape[2], relation.shape[3]), scene.actors)
-        store = None if self.training else self._stored(relation, rows, scene.actors)
-        bank = self._bank(scene, rows, (relation.shape[2], relation.shape[3]))
-        for block in self.hr2o:
-            if isinstance(block, RelationNetwork):
-                relation = relation + block(context, actors, scene, real)
-            elif isinstance(block, Average):
-                relation = relation + block(relation, scene.actors)
-            elif not self.actor_first:
-                relation, weights = block(relation, real, scene.actors, bank)
-                attention.append(weights)
-        features = torch.cat([self.fc1(actors).relu(), _mean(relation, real)], dim=1)
-        maps = {f"relations_{k}": weights for k, weights in enumerate(attention)}
-        return Relations(features=features, store=store, maps=maps)
+        of_context, of_actor = self.conv1.weight.chunk(2, dim=1)
+        shared = _last(F.conv2d(context, of_context)).contiguous()
+        context = context if self.pairs else context.new_zeros(0)
+        del regions  # neither it nor the context is in the way of what follows
+        maps: dict[str, Tensor] = {}
+        vectors = self._among(actors, scene.actors, maps) if self.actor_first else actors
+        own = F.linear(vectors, of_actor[:, :, 0, 0])
+        stores, pooled = [], [own[:0]]
+        # training needs every map again, so all at once; otherwise as many as the processor's cache has room for
+        together = len(actors) if torch.is_grad_enabled() or self.explain else ACTORS_AT_A_TIME
+        for clips in scene.actors.groups(together):
+            rows = scene.actors.rows_of(clips)
+            part = Part(
+                context=context[clips], shared=shared[clips], own=own[rows], vectors=actors[rows],
+                actors=scene.actors.of_clips(clips), valid=scene.valid[clips], memory=self._memory(scene, clips),
+            )  # fmt: skip
+            relation, real, store = self.relate(part, maps)
+            pooled.append(_mean(relation, real))
+            stores.append(store)
+        features = torch.cat([self.fc1(actors).relu(), torch.cat(pooled)], dim=1)
+        return Relations(features=features, store=torch.cat(stores) if self.archive else None, maps=maps)
 
-    def first_order(self, context: Tensor, vectors: Tensor, scene: Scene) -> tuple[Tensor, Tensor]:
-        """Relations of every actor with every place `[A, d, h', w']`, zero where padded, and real sizes `[B, 2]`.
+    def relate(self, part: "Part", maps: dict[str, Tensor]) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Relations after the operators `[A, d, h', w']`, which places are real, and rows for a bank."""
+        relation = self.first_order(part)
+        rows, size = _downsampled(part.valid - 2, self.downsample), (relation.shape[2], relation.shape[3])
+        real = _real(rows, size, part.actors.clip)
+        store = self._stored(relation, rows, part.actors) if self.archive else relation[:0]
+        bank = self._bank(part.memory, rows, size)
+        for number, block in enumerate(self.hr2o):
+            if isinstance(block, RelationNetwork):
+                relation = relation + block(part, real)
+            elif isinstance(block, Average):
+                relation = relation + block(relation, part.actors)
+            elif not self.actor_first:
+                relation, weights = block(relation, real, part.actors, bank)
+                if self.explain:
+                    maps[f"relations_{number}"] = weights
+        return relation, real, store
+
+    def first_order(self, part: "Part") -> Tensor:
+        """Relations of every actor with every place `[A, d, h', w']`, zero where padded.
 
         conv1 over [context, actor tiled] is a convolution of the context, once a clip, plus a product of the actor.
         """
-        of_context, of_actor = self.conv1.weight.chunk(2, dim=1)
-        shared = _to_actors(F.conv2d(context, of_context), scene.actors)
-        relation = shared.add_(F.linear(vectors, of_actor[:, :, 0, 0])[:, :, None, None]).relu_()
-        return _downsample(F.conv2d(relation, self.conv2.weight).relu_(), scene, self.downsample)
+        size = max(1, len(part.actors)) if torch.is_grad_enabled() else MAPS_AT_A_TIME
+        maps = []
+        for own, clip in zip(torch.split(part.own, size), torch.split(part.actors.clip, size), strict=True):
+            relation = part.shared.index_select(0, clip).add_(own[:, None, None]).relu_().permute(0, 3, 1, 2)
+            relation = F.conv2d(relation, self.conv2.weight).relu_()
+            maps.append(_downsample(relation, clip, part.valid - 2, self.downsample))
+        return torch.cat(maps) if len(maps) > 1 else maps[0]
 
-    def _among(self, vectors: Tensor, actors: Actors, attention: list[Tensor]) -> Tensor:
+    def _among(self, vectors: Tensor, actors: Actors, maps: dict[str, Tensor]) -> Tensor:
         """Actor-first order: the operator on the actors' vectors, each a map of one place."""
-        for block in self.hr2o:
+        for number, block in enumerate(self.hr2o):
             places, weights = block(vectors[:, :, None, None], None, actors, None)
             vectors = places[:, :, 0, 0]
-            attention.append(weights)
+            if self.explain:
+                maps[f"relations_{number}"] = weights
         return vectors
 
     def _stored(self, relation: Tensor, rows: Tensor, actors: Actors) -> Tensor:
@@ -191,14 +225,36 @@ class Acar(RelationHead):
         grid = torch.tensor([self.grid] * len(rows)).reshape(-1, 2)
         return actors.unpad(stretch(padded, rows, grid, self.grid)).flatten(1)
 
-    def _bank(self, scene: Scene, rows: Tensor, size: Size) -> tuple[Tensor, Tensor] | None:
+    def _memory(self, scene: Scene, clips: slice) -> tuple[Tensor, Tensor] | None:
+        """These clips' rows of the memory, and which are there."""
+        memory = self.past(scene)
+        return None if memory is None else (memory.features[clips], memory.mask[clips])
+
+    def _bank(self, memory: tuple[Tensor, Tensor] | None, rows: Tensor, size: Size) -> tuple[Tensor, Tensor] | None:
         """The bank's maps `[B, M, d, h', w']`, resized to each clip's, and which are there `[B, M]`."""
-        memory: Memory | None = self.past(scene)
         if memory is None:
             return None
-        maps = memory.features.view(*memory.mask.shape, -1, *self.grid)
-        there = torch.where(memory.mask[:, :, None, None, None], maps, 0)
-        return stretch(there, torch.tensor([self.grid] * len(rows)), rows, size), memory.mask
+        features, there = memory
+        maps = features.view(*there.shape, -1, *self.grid)
+        maps = torch.where(there[:, :, None, None, None], maps, 0)
+        return stretch(maps, torch.tensor([self.grid] * len(rows)), rows, size), there
+
+
+@plain_dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Some clips of a batch, and what is known of them before actors meet places."""
+
+    context: Tensor
+    """`[B, C, h, w]`, for the relation network alone"""
+    shared: Tensor
+    """conv1 of the context, `[B, h, w, d]`"""
+    own: Tensor
+    """conv1 of the actors, `[A, d]`"""
+    vectors: Tensor
+    """`[A, C]`"""
+    actors: Actors
+    valid: Tensor
+    memory: tuple[Tensor, Tensor] | None
 
 
 class HR2O(nn.Module):
@@ -206,11 +262,11 @@ class HR2O(nn.Module):
 
     def __init__(self, width: int, kernel: int, out_kernel: int, dropout: float) -> None:
         super().__init__()
-        self.conv_q = nn.Conv2d(width, width, kernel, padding=kernel // 2, bias=False)
-        self.conv_k = nn.Conv2d(width, width, kernel, padding=kernel // 2, bias=False)
-        self.conv_v = nn.Conv2d(width, width, kernel, padding=kernel // 2, bias=False)
+        self.conv_q = _convolution(width, kernel)
+        self.conv_k = _convolution(width, kernel)
+        self.conv_v = _convolution(width, kernel)
         self.norm = nn.GroupNorm(1, width)
-        self.conv = nn.Conv2d(width, width, out_kernel, padding=out_kernel // 2, bias=False)
+        self.conv = _convolution(width, out_kernel)
         self.dropout = nn.Dropout(dropout)
 
     def forward(
@@ -221,22 +277,25 @@ class HR2O(nn.Module):
         With a bank of maps `[B, M, d, h, w]` the keys are its rows, and the attention is `[B, h, w, N, M + N]`: a clip
         whose bank is empty falls back on its own actors.
         """
-        q, k, v = (_by_place(actors.pad(conv(relation))[0]) for conv in (self.conv_q, self.conv_k, self.conv_v))
+        rows, columns = relation.shape[2:]
+        q, k, v = (_by_place(actors.pad(_last(conv(relation)))[0]) for conv in (self.conv_q, self.conv_k, self.conv_v))
         keys = actors.pad(torch.ones_like(actors.scores))[1]
         if bank is not None:
             maps, there = bank
-            past = maps.flatten(0, 1)
-            k_past, v_past = (  # Eq. 5
-                _by_place(conv(past).view(maps.shape)) for conv in (self.conv_k, self.conv_v)
-            )
-            k, v = torch.cat([k_past, k], dim=3), torch.cat([v_past, v], dim=3)
+            past = [_last(conv(maps.flatten(0, 1))) for conv in (self.conv_k, self.conv_v)]
+            k_past, v_past = (_by_place(x.view(*maps.shape[:2], *x.shape[1:])) for x in past)  # Eq. 5
+            k, v = torch.cat([k_past, k], dim=1), torch.cat([v_past, v], dim=1)
             keys = torch.cat([there, keys & ~there.any(dim=1, keepdim=True)], dim=1)
-        score = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
-        score = score.masked_fill(~keys[:, None, None, None], torch.finfo(score.dtype).min)
+        score = (q @ k.transpose(1, 2)).view(len(keys), rows * columns, q.shape[1], k.shape[1]) / q.shape[2] ** 0.5
+        if bank is not None or len(actors) < keys.numel():
+            score = score.masked_fill(~keys[:, None, None], torch.finfo(score.dtype).min)
         attention = score.softmax(dim=-1).to(v.dtype)  # Eq. 1
-        gathered = actors.unpad((attention @ v).permute(0, 3, 4, 1, 2))  # [A, d, h, w]
-        update = self.dropout(self.conv(_masked(_norm(gathered, real, self.norm).relu(), real)))
-        return relation + _masked(update, real), attention.detach()  # Eq. 2
+        gathered = (attention.flatten(0, 1) @ v).view(len(keys), rows, columns, *q.shape[1:])
+        del q, k, v
+        normed = _norm(actors.unpad(gathered.permute(0, 3, 1, 2, 4)), real, self.norm).relu_()
+        update = self.dropout(self.conv(_masked(normed.permute(0, 3, 1, 2), real)))
+        weights = attention.detach().view(len(keys), rows, columns, *attention.shape[2:])
+        return relation + _masked(update, real), weights  # Eq. 2
 
 
 class Average(nn.Module):
@@ -257,62 +316,61 @@ class RelationNetwork(nn.Module):
         self.conv2 = nn.Conv2d(width, width, 3, bias=False)
         self.downsample = downsample
 
-    def forward(self, context: Tensor, vectors: Tensor, scene: Scene, real: Tensor | None) -> Tensor:
+    def forward(self, part: Part, real: Tensor | None) -> Tensor:
         """What every actor receives, `[A, d, h', w']`: the second convolution is linear, so the mean goes before it."""
         of_i, of_j, of_context = self.conv1.weight.chunk(3, dim=1)
-        shared = F.conv2d(context, of_context).index_select(0, scene.actors.clip)
-        place = shared + F.linear(vectors, of_i[:, :, 0, 0])[:, :, None, None]
-        other = F.linear(vectors, of_j[:, :, 0, 0])
-        mean = mean_relu(place.flatten(2), other, scene.actors).view(place.shape)  # Eq. 4
-        return _masked(_downsample(F.conv2d(mean, self.conv2.weight), scene, self.downsample)[0], real)  # Eq. 3
+        clip = part.actors.clip
+        shared = F.conv2d(part.context, of_context).index_select(0, clip)
+        place = shared + F.linear(part.vectors, of_i[:, :, 0, 0])[:, :, None, None]
+        other = F.linear(part.vectors, of_j[:, :, 0, 0])
+        mean = mean_relu(place.flatten(2), other, part.actors).view(place.shape)  # Eq. 4
+        relation = F.conv2d(mean, self.conv2.weight)  # Eq. 3
+        return _masked(_downsample(relation, clip, part.valid - 2, self.downsample), real)
 
 
-def mean_relu(place: Tensor, other: Tensor, actors: Actors) -> Tensor:
-    """The mean over the actors j of the same clip of relu(place_i + other_j): `[A, d, P]` from `[A, d, P]`, `[A, d]`.
-
-    As a function of `place` it is piecewise linear with a knot at each -other_j: behind the sorted knots and their
-    sums, a place needs to find its segment only, and no pair of actors is ever formed.
-    """
-    padded, present = actors.pad(other)
-    knots, order = torch.where(present[:, :, None], -padded, torch.inf).sort(dim=1)
-    behind = F.pad(padded.gather(1, order).cumsum(dim=1), (0, 0, 1, 0))  # sum of `other` behind the first k knots
-    of_actor = [x.transpose(1, 2).contiguous().index_select(0, actors.clip) for x in (knots, behind)]
-    passed = torch.searchsorted(of_actor[0].detach(), place.detach())
-    total = passed * place + of_actor[1].gather(2, passed)
-    return total / present.sum(dim=1).index_select(0, actors.clip)[:, None, None]
-
-
-def _downsample(relation: Tensor, scene: Scene, how: Downsample) -> tuple[Tensor, Tensor]:
-    """Max-pooled maps of conv2 (two cells smaller than the clip's), zero where padded, and their real sizes."""
-    rows = scene.valid - 2
-    real = _real(rows, (relation.shape[2], relation.shape[3]), scene.actors)
+def _downsample(relation: Tensor, clip: Tensor, rows: Tensor, how: Downsample) -> Tensor:
+    """Max-pooled maps of the actors of these clips, zero where padded; `rows` are the real sizes, by clip."""
+    real = _real(rows, (relation.shape[2], relation.shape[3]), clip)
     if real is not None:
         relation = relation.masked_fill(~real, torch.finfo(relation.dtype).min)
     if how == "max3":
-        relation, rows = F.max_pool2d(relation, 3, 2, 1), (rows + 1) // 2
+        relation = F.max_pool2d(relation, 3, 2, 1)
     elif how == "max2":
-        relation, rows = F.max_pool2d(relation, 2, 2, ceil_mode=True), (rows + 1) // 2
-    return _masked(relation, _real(rows, (relation.shape[2], relation.shape[3]), scene.actors)), rows
+        relation = F.max_pool2d(relation, 2, 2, ceil_mode=True)
+    return _masked(relation, _real(_downsampled(rows, how), (relation.shape[2], relation.shape[3]), clip))
 
 
-def _to_actors(maps: Tensor, actors: Actors) -> Tensor:
-    """Each actor's own copy of its clip's map, channels last: the layout that convolutions are fastest in."""
-    return maps.permute(0, 2, 3, 1).index_select(0, actors.clip).permute(0, 3, 1, 2)
+def _downsampled(rows: Tensor, how: Downsample) -> Tensor:
+    """Real sizes after `_downsample`."""
+    return rows if how == "none" else (rows + 1) // 2
+
+
+def _convolution(width: int, kernel: int) -> nn.Conv2d:
+    """Of maps that lie channels last, its weights likewise: nothing is rearranged at every call."""
+    conv = nn.Conv2d(width, width, kernel, padding=kernel // 2, bias=False)
+    return conv.to(memory_format=torch.channels_last)
+
+
+def _last(x: Tensor) -> Tensor:
+    """`[A, d, h, w]` → `[A, h, w, d]`."""
+    return x.permute(0, 2, 3, 1)
 
 
 def _by_place(x: Tensor) -> Tensor:
-    """`[B, N, d, h, w]` → `[B, h, w, N, d]`."""
-    return x.permute(0, 3, 4, 1, 2)
+    """`[B, N, h, w, d]` → `[B h w, N, d]`: the actors of a clip at each place, for a product a place."""
+    return x.permute(0, 2, 3, 1, 4).flatten(0, 2)
 
 
 def _norm(x: Tensor, real: Tensor | None, norm: nn.GroupNorm) -> Tensor:
-    """GroupNorm with one group whose statistics leave out what is not real."""
+    """GroupNorm with one group over `[A, h, w, d]` whose statistics leave out what is not real."""
+    weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
     if real is None:
-        return norm(x)
-    count = real.sum(dim=(1, 2, 3), keepdim=True) * x.shape[1]
+        return F.layer_norm(x, x.shape[1:], weight.expand(x.shape[1:]), bias.expand(x.shape[1:]), norm.eps)
+    real = _last(real)
+    count = real.sum(dim=(1, 2, 3), keepdim=True) * x.shape[3]
     mean = (x * real).sum(dim=(1, 2, 3), keepdim=True) / count
     variance = ((x - mean) ** 2 * real).sum(dim=(1, 2, 3), keepdim=True) / count
-    return (x - mean) * (variance + norm.eps).rsqrt() * norm.weight[:, None, None] + norm.bias[:, None, None]
+    return (x - mean) * (variance + norm.eps).rsqrt() * weight + bias
 
 
 def _mean(relation: Tensor, real: Tensor | None) -> Tensor:
@@ -325,9 +383,9 @@ def _masked(x: Tensor, real: Tensor | None) -> Tensor:
     return x if real is None else x.masked_fill(~real, 0)
 
 
-def _real(rows: Tensor, size: Size, actors: Actors) -> Tensor | None:
+def _real(rows: Tensor, size: Size, clip: Tensor) -> Tensor | None:
     """Which places are real, per actor: `[A, 1, h, w]` from (rows, columns) per clip; None where all are."""
     if bool((rows == torch.tensor(size)).all()):
         return None
-    by_clip = mask(rows, *size)[:, :, 0].to(actors.boxes.device, non_blocking=True)
-    return by_clip.index_select(0, actors.clip)
+    by_clip = mask(rows, *size)[:, :, 0].to(clip.device, non_blocking=True)
+    return by_clip.index_select(0, clip)

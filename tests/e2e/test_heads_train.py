@@ -1,7 +1,6 @@
-"""Every head learns on the debug recipe: one step of its optimiser lowers the loss of the batch that it was taken on."""
+"""Every head learns on the debug recipe: a step of its optimiser lowers the loss of the batch that it was taken on."""
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 import torch

@@ -5,6 +5,7 @@ import torch
 
 from relact import create_model
 from relact.heads import acar
+from relact.nn.pairs import mean_relu
 from relact.types import Memory
 from tests.heads.scenes import INTERFACE, built, scene, scene_for
 
@@ -29,6 +30,7 @@ def test_parameters_of_the_released_models(variant: str, backbone: str, head: in
 
 def test_one_actor_attends_to_itself_alone():
     head = acar.Config(**SMALL).build(INTERFACE).double().eval()
+    head.explain = True
     maps = head(scene((1,))).maps
     assert set(maps) == {"relations_0", "relations_1"}
     assert torch.equal(maps["relations_0"], torch.ones_like(maps["relations_0"]))
@@ -51,6 +53,7 @@ def test_a_bank_of_the_current_actors_is_no_bank():
     """Sec. 3.3: the operator is the same, only keys and values come from the bank (of first-order maps: depth 1)."""
     plain, banked = built(acar.Config(**SMALL, depth=1)), built(acar.Config(**SMALL, depth=1, window=1))
     whole = scene_for(banked, (2,))
+    plain.archive = True
     stored = plain(whole).store
     assert stored is not None
     ids = torch.zeros(1, 2, dtype=torch.long)
@@ -63,7 +66,7 @@ def test_the_mean_of_relus_is_found_without_forming_pairs():
     whole = scene((3, 0, 1, 4))
     place = torch.randn(8, 5, 6, dtype=torch.float64, requires_grad=True)
     other = torch.randn(8, 5, dtype=torch.float64, requires_grad=True)
-    got = acar.mean_relu(place, other, whole.actors)
+    got = mean_relu(place, other, whole.actors)
     want = torch.stack(
         [(place[i] + other[whole.actors.clip == whole.actors.clip[i]][:, :, None]).relu().mean(0) for i in range(8)]
     )
@@ -75,3 +78,17 @@ def test_the_mean_of_relus_is_found_without_forming_pairs():
         strict=True,
     ):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("variant", acar.VARIANTS)
+def test_in_inference_groups_of_clips_change_nothing(variant: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(acar, "ACTORS_AT_A_TIME", 3)
+    monkeypatch.setattr(acar, "MAPS_AT_A_TIME", 2)
+    head = built(dataclasses.replace(acar.VARIANTS[variant], **SMALL, window=min(acar.VARIANTS[variant].window, 1)))
+    head.archive = True
+    whole = scene_for(head, (2, 3, 0, 4, 1))
+    together = head(whole)
+    with torch.no_grad():
+        apart = head(whole)
+    torch.testing.assert_close(apart.features, together.features, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(apart.store, together.store, rtol=1e-9, atol=1e-9)

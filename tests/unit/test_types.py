@@ -60,3 +60,14 @@ def test_padding_carries_gradients():
     (padded * torch.arange(8.0).view(2, 2, 2)).sum().backward()
     assert rows.grad is not None
     assert rows.grad.tolist() == [[0, 1], [4, 5], [6, 7]]
+
+
+def test_actors_fall_into_groups_of_whole_clips():
+    actors = Actors.of([torch.rand(count, 4) for count in (3, 0, 2, 7, 1, 1)])
+    groups = actors.groups(4)
+    assert [actors.counts[clips] for clips in groups] == [(3, 0), (2,), (7,), (1, 1)]
+    parts = [actors.of_clips(clips) for clips in groups]
+    assert torch.equal(torch.cat([part.boxes for part in parts]), actors.boxes)
+    assert parts[3].clip.tolist() == [0, 1]
+    assert actors.groups(14) == [slice(0, 6)]
+    assert Actors.of([]).groups(4) == [slice(0, 0)]

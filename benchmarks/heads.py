@@ -118,7 +118,9 @@ def once(run: Callable[[], Tensor], head: RelationHead, backward: bool, device: 
     _wait(device)
     began = time.perf_counter()
     if backward:
-        run().sum().backward()
+        total = run().sum()
+        if total.requires_grad:  # not where a head has nothing to learn
+            total.backward()
     else:
         with torch.inference_mode():
             run()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from relact.config import STRICT
 from relact.head import HeadConfig, Interface, MemorySpec, RelationHead
-from relact.nn.padding import mask
+from relact.nn.padding import masked, real_places
 from relact.nn.pairs import mean_relu
 from relact.nn.pool import stretch
 from relact.nn.roi import ACAR, RoIConfig, rois
@@ -183,7 +183,7 @@ class Acar(RelationHead):
         """Relations after the operators `[A, d, h', w']`, which places are real, and rows for a bank."""
         relation = self.first_order(part)
         rows, size = _downsampled(part.valid - 2, self.downsample), (relation.shape[2], relation.shape[3])
-        real = _real(rows, size, part.actors.clip)
+        real = real_places(rows, relation, part.actors.clip)
         store = self._stored(relation, rows, part.actors) if self.archive else relation[:0]
         bank = self._bank(part.memory, rows, size)
         for number, block in enumerate(self.hr2o):
@@ -293,9 +293,9 @@ class HR2O(nn.Module):
         gathered = (attention.flatten(0, 1) @ v).view(len(keys), rows, columns, *q.shape[1:])
         del q, k, v
         normed = _norm(actors.unpad(gathered.permute(0, 3, 1, 2, 4)), real, self.norm).relu_()
-        update = self.dropout(self.conv(_masked(normed.permute(0, 3, 1, 2), real)))
+        update = self.dropout(self.conv(masked(normed.permute(0, 3, 1, 2), real)))
         weights = attention.detach().view(len(keys), rows, columns, *attention.shape[2:])
-        return relation + _masked(update, real), weights  # Eq. 2
+        return relation + masked(update, real), weights  # Eq. 2
 
 
 class Average(nn.Module):
@@ -325,19 +325,19 @@ class RelationNetwork(nn.Module):
         other = F.linear(part.vectors, of_j[:, :, 0, 0])
         mean = mean_relu(place.flatten(2), other, part.actors).view(place.shape)  # Eq. 4
         relation = F.conv2d(mean, self.conv2.weight)  # Eq. 3
-        return _masked(_downsample(relation, clip, part.valid - 2, self.downsample), real)
+        return masked(_downsample(relation, clip, part.valid - 2, self.downsample), real)
 
 
 def _downsample(relation: Tensor, clip: Tensor, rows: Tensor, how: Downsample) -> Tensor:
     """Max-pooled maps of the actors of these clips, zero where padded; `rows` are the real sizes, by clip."""
-    real = _real(rows, (relation.shape[2], relation.shape[3]), clip)
+    real = real_places(rows, relation, clip)
     if real is not None:
         relation = relation.masked_fill(~real, torch.finfo(relation.dtype).min)
     if how == "max3":
         relation = F.max_pool2d(relation, 3, 2, 1)
     elif how == "max2":
         relation = F.max_pool2d(relation, 2, 2, ceil_mode=True)
-    return _masked(relation, _real(_downsampled(rows, how), (relation.shape[2], relation.shape[3]), clip))
+    return masked(relation, real_places(_downsampled(rows, how), relation, clip))
 
 
 def _downsampled(rows: Tensor, how: Downsample) -> Tensor:
@@ -377,15 +377,3 @@ def _mean(relation: Tensor, real: Tensor | None) -> Tensor:
     """The mean over real places of maps that are zero elsewhere."""
     total = relation.sum(dim=(2, 3))
     return total / (relation.shape[2] * relation.shape[3] if real is None else real.sum(dim=(2, 3)))
-
-
-def _masked(x: Tensor, real: Tensor | None) -> Tensor:
-    return x if real is None else x.masked_fill(~real, 0)
-
-
-def _real(rows: Tensor, size: Size, clip: Tensor) -> Tensor | None:
-    """Which places are real, per actor: `[A, 1, h, w]` from (rows, columns) per clip; None where all are."""
-    if bool((rows == torch.tensor(size)).all()):
-        return None
-    by_clip = mask(rows, *size)[:, :, 0].to(clip.device, non_blocking=True)
-    return by_clip.index_select(0, clip)

@@ -22,7 +22,9 @@ from torch import Tensor, nn
 
 from relact.config import STRICT
 from relact.head import HeadConfig, Interface, MemorySpec, RelationHead
-from relact.nn.padding import mask
+from relact.nn.attention import counted_weights
+from relact.nn.layers import linear
+from relact.nn.padding import mask, masked, real_places
 from relact.nn.roi import ACAR, MMACTION2, RoIConfig, rois
 from relact.types import Actors, Memory, Relations, Scene
 
@@ -89,6 +91,11 @@ VARIANTS = {
 }
 """ACRN at two scales; AIA's structures and parts (`aia_no_memory`: ACAR-Net's Table 1a), the map for things (ours), and
 empty slots attended to (released)"""
+PUBLISHED = {
+    "acrn": "26.71; SlowOnly 21.9", "acrn_mmaction": "27.71 (MMAction2)", "aia_no_memory": "26.79",
+    "aia_serial": "SlowOnly 22.77",
+}  # fmt: skip
+"""frame-mAP on AVA v2.2 with SlowFast R50 8x8, K400 (ACAR-Net's Table 1a) and SlowOnly (AMCRNet's Table 2a)"""
 
 
 class Acrn(RelationHead):
@@ -119,7 +126,7 @@ class Acrn(RelationHead):
         of_context, of_actor = self.conv1.weight.chunk(2, dim=1)
         relation = _tiled(context, people, of_context, of_actor, scene.actors).relu_()
         relation = F.conv2d(relation, self.conv2.weight).relu_()
-        total = _masked(relation, _real(scene.valid - 2, relation, scene.actors)).sum(dim=(2, 3))
+        total = masked(relation, real_places(scene.valid - 2, relation, scene.actors.clip)).sum(dim=(2, 3))
         places = (scene.valid - 2).prod(dim=1).to(total, non_blocking=True).index_select(0, scene.actors.clip)
         return Relations(features=torch.cat([self.fc1(people).relu(), total / places[:, None]], dim=1))
 
@@ -137,7 +144,7 @@ class AcrnMmaction(RelationHead):
         people = scene.rois.amax(dim=(2, 3))
         of_actor, of_context = self.conv1.conv.weight.chunk(2, dim=1)  # the actor comes first
         relation = _tiled(scene.pooled, people, of_context, of_actor, scene.actors)
-        real = _real(scene.valid, relation, scene.actors)
+        real = real_places(scene.valid, relation, scene.actors.clip)
         relation = self.conv1.after(relation, real)
         for block in self.convs:
             relation = block(relation, real)
@@ -159,14 +166,14 @@ class Convolution(nn.Module):
     def after(self, x: Tensor, real: Tensor | None) -> Tensor:
         """All that follows the convolution."""
         normed = self.bn(x) if real is None or not self.training or len(x) == 0 else self._train(x, real)
-        return _masked(normed.relu_(), real)
+        return masked(normed.relu_(), real)
 
     def _train(self, x: Tensor, real: Tensor) -> Tensor:
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         count = real.sum(dtype=x.dtype)
-        mean = _masked(x, real).sum(dim=(0, 2, 3)) / count
+        mean = masked(x, real).sum(dim=(0, 2, 3)) / count
         centred = x - mean[:, None, None]
-        variance = _masked(centred**2, real).sum(dim=(0, 2, 3)) / count
+        variance = masked(centred**2, real).sum(dim=(0, 2, 3)) / count
         unbiased = variance.detach() * count / (count - 1).clamp(min=1)
         for running, seen in ((self.bn.running_mean, mean.detach()), (self.bn.running_var, unbiased)):
             assert running is not None
@@ -208,8 +215,8 @@ class Aia(RelationHead):
         super().__init__()
         letters = [letter for letter in "POM" if letter in blocks]
         chains = [letter * blocks.count(letter) for letter in letters] if structure == "parallel" else [blocks]
-        self.reduce_query = _linear(in_dim, width)
-        self.reduce_keys = nn.ModuleDict({letter: _linear(in_dim, width) for letter in letters})
+        self.reduce_query = linear(in_dim, width)
+        self.reduce_keys = nn.ModuleDict({letter: linear(in_dim, width) for letter in letters})
         self.chains = nn.ModuleList(
             [Chain(c, width, in_dim, 2 * radius + 1, dropout, dense=structure == "dense_serial") for c in chains]
         )
@@ -303,9 +310,9 @@ class Interaction(nn.Module):
 
     def __init__(self, width: int, out_dim: int, ticks: int, dropout: float) -> None:
         super().__init__()
-        self.query, self.key, self.value = (_linear(width, width) for _ in range(3))
-        self.out = _linear(width, out_dim, std=0.0)
-        self.shortcut = nn.Identity() if out_dim == width else _linear(width, out_dim)
+        self.query, self.key, self.value = (linear(width, width) for _ in range(3))
+        self.out = linear(width, out_dim, std=0.0)
+        self.shortcut = nn.Identity() if out_dim == width else linear(width, out_dim)
         self.time_key, self.time_value = ((_embedding(ticks, width) if ticks else None) for _ in range(2))
         self.dropout = nn.Dropout(dropout)
 
@@ -314,16 +321,10 @@ class Interaction(nn.Module):
         if self.time_key is not None and self.time_value is not None:
             k, v = k + self.time_key(keys.tick), v + self.time_value(keys.tick)
         some = (keys.times > 0).any(dim=1)
-        attention = _attention(actors.pad(self.query(x))[0], k, keys.times) * some[:, None, None]
+        attention = counted_weights(actors.pad(self.query(x))[0], k, keys.times) * some[:, None, None]
         gathered = actors.unpad(attention.to(v.dtype) @ v)
         update = self.dropout(self.out(F.layer_norm(gathered, gathered.shape[1:]).relu()))
         return self.shortcut(x) + update * some.index_select(0, actors.clip)[:, None], attention.detach()
-
-
-def _attention(q: Tensor, k: Tensor, times: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(d)) `[B, N, M]`, each key as often as `times` says."""
-    score = q @ k.transpose(1, 2) / q.shape[2] ** 0.5 + times.clamp(min=1).log()[:, None]
-    return score.masked_fill(times[:, None] == 0, torch.finfo(score.dtype).min).softmax(dim=2)
 
 
 def _tiled(context: Tensor, people: Tensor, of_context: Tensor, of_actor: Tensor, actors: Actors) -> Tensor:
@@ -335,18 +336,6 @@ def _tiled(context: Tensor, people: Tensor, of_context: Tensor, of_actor: Tensor
     return by_place.add_(F.linear(people, of_actor[:, :, 0, 0])[:, None, None]).permute(0, 3, 1, 2)
 
 
-def _real(valid: Tensor, relation: Tensor, actors: Actors) -> Tensor | None:
-    """Which places are real `[A, 1, h, w]`, from (rows, columns) per clip; None where all are."""
-    size = relation.shape[2:]
-    if bool((valid == torch.tensor(size)).all()):
-        return None
-    return mask(valid, *size)[:, :, 0].to(relation.device, non_blocking=True).index_select(0, actors.clip)
-
-
-def _masked(x: Tensor, real: Tensor | None) -> Tensor:
-    return x if real is None else x.masked_fill(~real, 0)
-
-
 def _best(rows: Tensor, found: Actors, limit: int) -> tuple[Tensor, Tensor]:
     """Rows `[A, d]` → `[B, M, d]` and which are real, M at most the limit: the best scored, of equals the first."""
     padded, real = found.pad(rows)
@@ -355,13 +344,6 @@ def _best(rows: Tensor, found: Actors, limit: int) -> tuple[Tensor, Tensor]:
     scores = found.pad(found.scores)[0].masked_fill(~real, -torch.inf)
     chosen = scores.argsort(dim=1, descending=True, stable=True)[:, :limit]
     return padded.gather(1, chosen[:, :, None].expand(-1, -1, padded.shape[2])), real.gather(1, chosen)
-
-
-def _linear(in_dim: int, out_dim: int, std: float = 0.01) -> nn.Linear:
-    layer = nn.Linear(in_dim, out_dim)
-    nn.init.normal_(layer.weight, std=std)
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 def _embedding(ticks: int, width: int) -> nn.Embedding:

@@ -45,5 +45,13 @@ def attention_weights(
     return weights if keys is None else weights * keys[:, None]
 
 
+def counted_weights(
+    q: Float[Tensor, "B L d"], k: Float[Tensor, "B M d"], times: Float[Tensor, "B M"]
+) -> Float[Tensor, "B L M"]:
+    """softmax(q k^T / sqrt(d)), each key counted as often as `times` says: 0 = not there, n = as n equal keys."""
+    score = q @ k.transpose(1, 2) / q.shape[2] ** 0.5 + times.clamp(min=1).log()[:, None]
+    return score.masked_fill(times[:, None] == 0, torch.finfo(score.dtype).min).softmax(dim=2)
+
+
 def _split(x: Float[Tensor, "B L d"], heads: int) -> Float[Tensor, "B heads L _d"]:
     return x.view(*x.shape[:2], heads, x.shape[2] // heads).transpose(1, 2)

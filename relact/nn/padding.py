@@ -35,6 +35,22 @@ def extend_edges(x: Tensor, real: Tensor) -> Tensor:
     return x.gather(-1, columns.view(*lead, 1, width).expand(x.shape))
 
 
+def real_places(rows: Tensor, maps: Tensor, clip: Tensor) -> Tensor | None:
+    """Which places of the actors' `maps` `[A, C, h, w]` are real: `[A, 1, h, w]`, from (rows, columns) per clip.
+
+    None where all of them are: `rows` are on the host, so that is known without waiting. `clip` is each actor's.
+    """
+    size = maps.shape[-2:]
+    if bool((rows == torch.tensor(size)).all()):
+        return None
+    return mask(rows, size[0], size[1])[:, :, 0].to(clip.device, non_blocking=True).index_select(0, clip)
+
+
+def masked(x: Tensor, real: Tensor | None) -> Tensor:
+    """Zero where not real; x itself where all is."""
+    return x if real is None else x.masked_fill(~real, 0)
+
+
 class Padding:
     """The padding of one batch, asked for by stride; its masks are made once per stride, without a device sync."""
 

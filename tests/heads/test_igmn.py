@@ -494,7 +494,6 @@ def test_the_grown_part_of_a_box_is_nobodys_own():
         ({"losses": ("idt",)}, {"idt"}),
         ({"losses": ()}, set()),
     ],
-    ids=str,
 )
 def test_each_loss_can_be_removed(change: dict[str, object], names: set[str]):
     head = small(**change)

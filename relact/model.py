@@ -170,13 +170,14 @@ class ActionDetector(nn.Module):
         pooled = average_time(maps)
         on_map = cells(valid, self.backbone.stride)
         read = partial(rois, pooled, frame=valid, valid=on_map, stride=self.backbone.stride, config=self.roi)
+        size = (self.roi.size, self.roi.size)
         boxes = read_boxes(actors, frame=valid, config=self.roi, training=self.training)
         return Scene(
             maps=maps,
             pooled=pooled,
             valid=on_map,
             actors=actors,
-            rois=read(actors, boxes=boxes) if self.head.reads_rois else pooled.new_zeros(len(actors), 0, 1, 1),
+            rois=read(actors, boxes=boxes) if self.head.reads_rois else pooled.new_zeros(len(actors), 0, *size),
             roi_boxes=boxes,
             frame=valid,
             stride=self.backbone.stride,

@@ -204,6 +204,16 @@ class Memory:
     """what the writer noted, such as its loss (IGMN, Sec. 3.2)"""
     mask: Bool[Tensor, "B M"]
 
+    def to(self, device: torch.device | str) -> "Memory":
+        """The same memory on `device`."""
+        return Memory(
+            features=self.features.to(device, non_blocking=True),
+            dt=self.dt.to(device, non_blocking=True),
+            track=self.track.to(device, non_blocking=True),
+            tag=self.tag.to(device, non_blocking=True),
+            mask=self.mask.to(device, non_blocking=True),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
@@ -225,7 +235,7 @@ class Batch:
             valid=self.valid,
             actors=self.actors.to(device),
             labels=self.labels.to(device, non_blocking=True),
-            memory=self.memory,
+            memory=None if self.memory is None else self.memory.to(device),
         )
 
 

@@ -21,7 +21,7 @@ from relact.head import HeadConfig, Interface, MemorySpec, RelationHead
 from relact.nn.padding import masked, real_places
 from relact.nn.pairs import mean_relu
 from relact.nn.pool import stretch
-from relact.nn.roi import ACAR, RoIConfig, rois
+from relact.nn.roi import ACAR, RoIConfig, read_map
 from relact.types import Actors, Relations, Scene
 
 Operator = Literal["nonlocal", "average", "relation"]
@@ -150,17 +150,15 @@ class Acar(RelationHead):
 
     def forward(self, scene: Scene) -> Relations:
         if len(scene.valid) and int(scene.valid.min()) < 3:
-            raise ValueError(f"acar needs maps of at least 3 x 3 cells, got {scene.valid.min(dim=0).values.tolist()}")
+            raise ValueError(
+                f"acar needs maps of at least 3 x 3 cells, got {scene.valid.min(dim=0).values.tolist()}: "
+                f"give frames of at least {3 * scene.stride} pixels a side"
+            )
         context = self.conv_reduce(scene.pooled)
-        regions = rois(
-            context, scene.actors, frame=scene.frame, valid=scene.valid, stride=scene.stride, config=self.roi,
-            boxes=scene.roi_boxes,
-        )  # fmt: skip
-        actors = regions.amax(dim=(2, 3))
+        actors = read_map(context, scene, self.roi).amax(dim=(2, 3))
         of_context, of_actor = self.conv1.weight.chunk(2, dim=1)
         shared = _last(F.conv2d(context, of_context)).contiguous()
-        context = context if self.pairs else context.new_zeros(0)
-        del regions  # neither it nor the context is in the way of what follows
+        context = context if self.pairs else context.new_zeros(0)  # its memory is of use for what follows
         maps: dict[str, Tensor] = {}
         vectors = self._among(actors, scene.actors, maps) if self.actor_first else actors
         own = F.linear(vectors, of_actor[:, :, 0, 0])

@@ -22,7 +22,7 @@ from relact.config import STRICT
 from relact.head import HeadConfig, Interface, MemorySpec, RelationHead
 from relact.nn.attention import attend, attention_weights
 from relact.nn.posnet import Context, Fusion, LearnedPosition, PosNet, SinePosition
-from relact.nn.roi import MMACTION2, RoIConfig, rois
+from relact.nn.roi import MMACTION2, RoIConfig, read_map
 from relact.types import Actors, Relations, Scene
 
 Position = Literal["posnet", "none", "learned", "sine"]
@@ -211,11 +211,7 @@ class Amcrnet(RelationHead):
 
     def read(self, x: Tensor, scene: Scene) -> Tensor:
         """Each actor's average over the bins of its box `[A, C]`."""
-        bins = rois(
-            x, scene.actors, frame=scene.frame, valid=scene.valid, stride=scene.stride, config=self.roi,
-            boxes=scene.roi_boxes,
-        )  # fmt: skip
-        return bins.mean(dim=(2, 3))
+        return read_map(x, scene, self.roi).mean(dim=(2, 3))
 
     def recall(self, current: list[Tensor], scene: Scene) -> Tensor:
         """Each part of the actors' rows related to that part of the bank's, side by side `[A, C]` or `[A, 2 C]`."""

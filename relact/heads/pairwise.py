@@ -25,7 +25,7 @@ from relact.head import HeadConfig, Interface, MemorySpec, RelationHead
 from relact.nn.attention import counted_weights
 from relact.nn.layers import linear
 from relact.nn.padding import mask, masked, real_places
-from relact.nn.roi import ACAR, MMACTION2, RoIConfig, rois
+from relact.nn.roi import ACAR, MMACTION2, RoIConfig, read_map
 from relact.types import Actors, Memory, Relations, Scene
 
 Structure = Literal["serial", "dense_serial", "parallel"]
@@ -118,10 +118,7 @@ class Acrn(RelationHead):
                 "give larger frames"
             )
         context = self.conv_reduce(scene.pooled)
-        regions = rois(
-            context, scene.actors, frame=scene.frame, valid=scene.valid, stride=scene.stride, config=self.roi,
-            boxes=scene.roi_boxes,
-        )  # fmt: skip
+        regions = read_map(context, scene, self.roi)
         people = regions.amax(dim=(2, 3))
         of_context, of_actor = self.conv1.weight.chunk(2, dim=1)
         relation = _tiled(context, people, of_context, of_actor, scene.actors).relu_()

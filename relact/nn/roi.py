@@ -13,7 +13,7 @@ from torchvision.ops import roi_align
 from relact.config import STRICT
 from relact.nn.padding import extend_edges
 from relact.nn.precision import exactly
-from relact.types import Actors
+from relact.types import Actors, Scene
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -85,6 +85,19 @@ def rois(
             sampling_ratio=config.sampling or -1,
             aligned=config.aligned,
         )
+
+
+def read_map(x: Float[Tensor, "B C h w"], scene: Scene, config: RoIConfig) -> Float[Tensor, "A C S S"]:
+    """RoI features of a scene's actors off a map of the head's own, with the boxes that the scene was read with."""
+    return rois(
+        x,
+        scene.actors,
+        frame=scene.frame,
+        valid=scene.valid,
+        stride=scene.stride,
+        config=config,
+        boxes=scene.roi_boxes,
+    )
 
 
 def _sizes(size: Int[Tensor, "B 2"], actors: Actors) -> Float[Tensor, "A 4"]:

@@ -29,7 +29,7 @@ Downsample = Literal["max3", "max2", "none"]
 Size = tuple[int, int]
 
 ACTORS_AT_A_TIME = 16
-"""who are related together where nothing needs to be kept for gradients: more take more memory, and no less time"""
+"""who are related together in fp32 where nothing is kept for gradients: more take more memory, and hardly less time"""
 MAPS_AT_A_TIME = 10
 """the same for first-order maps before they are pooled, which are four times as large"""
 
@@ -164,7 +164,7 @@ class Acar(RelationHead):
         own = F.linear(vectors, of_actor[:, :, 0, 0])
         stores, pooled = [], [own[:0]]
         # training needs every map again, so all at once; otherwise as many as the processor's cache has room for
-        together = len(actors) if torch.is_grad_enabled() or self.explain else ACTORS_AT_A_TIME
+        together = len(actors) if torch.is_grad_enabled() or self.explain else _room(ACTORS_AT_A_TIME, shared)
         for clips in scene.actors.groups(together):
             rows = scene.actors.rows_of(clips)
             part = Part(
@@ -200,7 +200,7 @@ class Acar(RelationHead):
 
         conv1 over [context, actor tiled] is a convolution of the context, once a clip, plus a product of the actor.
         """
-        size = max(1, len(part.actors)) if torch.is_grad_enabled() else MAPS_AT_A_TIME
+        size = max(1, len(part.actors)) if torch.is_grad_enabled() else _room(MAPS_AT_A_TIME, part.shared)
         maps = []
         for own, clip in zip(torch.split(part.own, size), torch.split(part.actors.clip, size), strict=True):
             relation = part.shared.index_select(0, clip).add_(own[:, None, None]).relu_().permute(0, 3, 1, 2)
@@ -324,6 +324,11 @@ class RelationNetwork(nn.Module):
         mean = mean_relu(place.flatten(2), other, part.actors).view(place.shape)  # Eq. 4
         relation = F.conv2d(mean, self.conv2.weight)  # Eq. 3
         return masked(_downsample(relation, clip, part.valid - 2, self.downsample), real)
+
+
+def _room(actors: int, like: Tensor) -> int:
+    """As many in the space of these in fp32."""
+    return max(1, actors * 4 // like.element_size())
 
 
 def _downsample(relation: Tensor, clip: Tensor, rows: Tensor, how: Downsample) -> Tensor:

@@ -260,11 +260,11 @@ class HR2O(nn.Module):
 
     def __init__(self, width: int, kernel: int, out_kernel: int, dropout: float) -> None:
         super().__init__()
-        self.conv_q = _convolution(width, kernel)
-        self.conv_k = _convolution(width, kernel)
-        self.conv_v = _convolution(width, kernel)
+        self.conv_q = nn.Conv2d(width, width, kernel, padding=kernel // 2, bias=False)
+        self.conv_k = nn.Conv2d(width, width, kernel, padding=kernel // 2, bias=False)
+        self.conv_v = nn.Conv2d(width, width, kernel, padding=kernel // 2, bias=False)
         self.norm = nn.GroupNorm(1, width)
-        self.conv = _convolution(width, out_kernel)
+        self.conv = nn.Conv2d(width, width, out_kernel, padding=out_kernel // 2, bias=False)
         self.dropout = nn.Dropout(dropout)
 
     def forward(
@@ -346,12 +346,6 @@ def _downsample(relation: Tensor, clip: Tensor, rows: Tensor, how: Downsample) -
 def _downsampled(rows: Tensor, how: Downsample) -> Tensor:
     """Real sizes after `_downsample`."""
     return rows if how == "none" else (rows + 1) // 2
-
-
-def _convolution(width: int, kernel: int) -> nn.Conv2d:
-    """Of maps that lie channels last, its weights likewise: nothing is rearranged at every call."""
-    conv = nn.Conv2d(width, width, kernel, padding=kernel // 2, bias=False)
-    return conv.to(memory_format=torch.channels_last)
 
 
 def _last(x: Tensor) -> Tensor:

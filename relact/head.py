@@ -61,6 +61,8 @@ class RelationHead(nn.Module, ABC):
     """what the feature bank must provide; None for a head that looks at one clip"""
     reads_rois: bool = True
     """False for a head that reads boxes off a map of its own: `Scene.rois` then has no channels"""
+    mask_padding: bool = True
+    """False: backbone and RoIAlign take the padding of a batch for picture, as released codes do"""
     archive: bool = False
     """also fill `Relations.store`, where that costs something: whoever fills a bank sets it"""
     explain: bool = False

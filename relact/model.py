@@ -13,7 +13,7 @@ from relact.backbones.base import Backbone, BackboneConfig
 from relact.head import HeadConfig, Interface, RelationHead
 from relact.labels import LabelMap
 from relact.losses import scores
-from relact.nn.padding import cells
+from relact.nn.padding import Padding, cells, zero_padding
 from relact.nn.precision import exactly
 from relact.nn.roi import RoIConfig, average_time, read_boxes, rois
 from relact.types import Actors, Memory, Relations, Scene
@@ -166,21 +166,26 @@ class ActionDetector(nn.Module):
         labels: Float[Tensor, "A K"] | None = None,
     ) -> Scene:
         """Everything before the head."""
-        maps = self.backbone(frames, valid)
+        padded = None if self.head.mask_padding else (frames.shape[3], frames.shape[4])
+        seen = valid if padded is None else torch.tensor([padded] * len(valid)).reshape(-1, 2)
+        if padded is not None:  # with zeros that no layer zeroes again
+            frames = zero_padding(frames, Padding.of(frames, valid), 1)
+        maps = self.backbone(frames, seen)
         pooled = average_time(maps)
-        on_map = cells(valid, self.backbone.stride)
-        read = partial(rois, pooled, frame=valid, valid=on_map, stride=self.backbone.stride, config=self.roi)
+        on_map = cells(seen, self.backbone.stride)
+        read = partial(rois, pooled, frame=seen, valid=on_map, stride=self.backbone.stride, config=self.roi)
         size = (self.roi.size, self.roi.size)
         boxes = read_boxes(actors, frame=valid, config=self.roi, training=self.training)
         return Scene(
             maps=maps,
             pooled=pooled,
-            valid=on_map,
+            valid=cells(valid, self.backbone.stride),
             actors=actors,
             rois=read(actors, boxes=boxes) if self.head.reads_rois else pooled.new_zeros(len(actors), 0, *size),
             roi_boxes=boxes,
             frame=valid,
             stride=self.backbone.stride,
+            padded=padded,
             memory=memory,
             objects=objects,
             object_rois=None if objects is None else read(objects),

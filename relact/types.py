@@ -258,6 +258,8 @@ class Scene:
     """(height, width) in pixels of each clip before padding; on the host"""
     stride: int
     """pixels per cell"""
+    padded: tuple[int, int] | None = None
+    """(height, width) in pixels of the batch, where padding was taken for picture"""
     memory: Memory | None = None
     objects: Actors | None = None
     """things that a detector found (AIA)"""

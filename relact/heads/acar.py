@@ -59,6 +59,9 @@ class Config(HeadConfig):
     grid: Size = (7, 14)
     """(rows, columns) of the maps in the bank; clips with maps of another size read them resized"""
 
+    mask_padding: bool = True
+    """False = as released: in batches of clips of unequal size the padding reaches the backbone and the actors"""
+
     @property
     def roi(self) -> RoIConfig:
         return ACAR
@@ -73,6 +76,7 @@ class Config(HeadConfig):
             interface.width, self.reduce, self.width, operator=self.operator, depth=self.depth,
             out_kernel=self.out_kernel, downsample=self.downsample, dropout=self.operator_dropout,
             actor_first=self.order == "actor_first", window=self.window, grid=self.grid, roi=interface.roi,
+            mask_padding=self.mask_padding,
         )  # fmt: skip
 
 
@@ -87,6 +91,7 @@ VARIANTS = {
     "actor_first": Config(order="actor_first"),
     "max2": Config(downsample="max2"),
     "no_downsampling": Config(downsample="none"),
+    "released_padding": Config(mask_padding=False),
 }
 """the released models, the bank (Sec. 3.3), and the rows of Table 1"""
 
@@ -121,6 +126,7 @@ class Acar(RelationHead):
         window: int,
         grid: Size,
         roi: RoIConfig,
+        mask_padding: bool,
     ) -> None:
         super().__init__()
         self.conv_reduce = nn.Conv2d(in_dim, reduce, 1, bias=False)
@@ -144,14 +150,16 @@ class Acar(RelationHead):
         self.grid = grid
         self.roi = roi
         self.reads_rois = False
+        self.mask_padding = mask_padding
         self.out_dim = 2 * width
         if window:
             self.memory = MemorySpec(radius=window, dim=width * grid[0] * grid[1], grid=grid)
 
     def forward(self, scene: Scene) -> Relations:
-        if len(scene.valid) and int(scene.valid.min()) < 3:
+        valid = _context_cells(scene)
+        if len(valid) and int(valid.min()) < 3:
             raise ValueError(
-                f"acar needs maps of at least 3 x 3 cells, got {scene.valid.min(dim=0).values.tolist()}: "
+                f"acar needs maps of at least 3 x 3 cells, got {valid.min(dim=0).values.tolist()}: "
                 f"give frames of at least {3 * scene.stride} pixels a side"
             )
         context = self.conv_reduce(scene.pooled)
@@ -169,7 +177,7 @@ class Acar(RelationHead):
             rows = scene.actors.rows_of(clips)
             part = Part(
                 context=context[clips], shared=shared[clips], own=own[rows], vectors=actors[rows],
-                actors=scene.actors.of_clips(clips), valid=scene.valid[clips], memory=self._memory(scene, clips),
+                actors=scene.actors.of_clips(clips), valid=valid[clips], memory=self._memory(scene, clips),
             )  # fmt: skip
             relation, real, store = self.relate(part, maps)
             pooled.append(_mean(relation, real))
@@ -324,6 +332,17 @@ class RelationNetwork(nn.Module):
         mean = mean_relu(place.flatten(2), other, part.actors).view(place.shape)  # Eq. 4
         relation = F.conv2d(mean, self.conv2.weight)  # Eq. 3
         return masked(_downsample(relation, clip, part.valid - 2, self.downsample), real)
+
+
+def _context_cells(scene: Scene) -> Tensor:
+    """(rows, columns) of each clip's context; where padding was taken for picture, in the released code's arithmetic.
+
+    There 1 / (416 / 368) * 26 is a little over 23, and so 24 columns: its own expression gives its own result.
+    """
+    if scene.padded is None:
+        return scene.valid
+    ratio = torch.tensor(scene.padded, dtype=torch.float64) / scene.frame
+    return (torch.tensor(scene.pooled.shape[-2:]) * (1 / ratio)).ceil().long()
 
 
 def _room(actors: int, like: Tensor) -> int:

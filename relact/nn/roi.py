@@ -89,11 +89,14 @@ def rois(
 
 def read_map(x: Float[Tensor, "B C h w"], scene: Scene, config: RoIConfig) -> Float[Tensor, "A C S S"]:
     """RoI features of a scene's actors off a map of the head's own, with the boxes that the scene was read with."""
+    frame, valid = scene.frame, scene.valid
+    if scene.padded is not None:
+        frame, valid = (torch.tensor([size] * len(valid)).reshape(-1, 2) for size in (scene.padded, x.shape[-2:]))
     return rois(
         x,
         scene.actors,
-        frame=scene.frame,
-        valid=scene.valid,
+        frame=frame,
+        valid=valid,
         stride=scene.stride,
         config=config,
         boxes=scene.roi_boxes,

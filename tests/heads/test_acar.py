@@ -2,11 +2,14 @@ import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torchvision.ops import roi_align
 
 from relact import create_model
 from relact.heads import acar
 from relact.nn.pairs import mean_relu
-from relact.types import Memory
+from relact.nn.roi import average_time
+from relact.types import Actors, Memory
 from tests.heads.scenes import INTERFACE, built, scene, scene_for
 
 SMALL: dict[str, object] = {"reduce": 6, "width": 8, "grid": (2, 3)}
@@ -92,3 +95,34 @@ def test_in_inference_groups_of_clips_change_nothing(variant: str, monkeypatch: 
         apart = head(whole)
     torch.testing.assert_close(apart.features, together.features, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(apart.store, together.store, rtol=1e-9, atol=1e-9)
+
+
+def test_as_released_padding_reaches_the_actors_and_the_context_is_cut_by_its_arithmetic():
+    """A padded batch, clip by clip: the padded map is read, its context cropped to ceil(map / ratio) (spec A2, A10)."""
+    torch.manual_seed(0)
+    settings = {**SMALL, "mask_padding": False}
+    model = create_model("acar", backbone="slowfast_debug", num_classes=60, settings=settings).eval()
+    frames = torch.randint(0, 256, (2, 3, model.clip.num_frames, 96, 416), dtype=torch.uint8)
+    frames[1, ..., 368:] = 0
+    boxes = [torch.tensor([[10.0, 10, 90, 90]]), torch.tensor([[20.0, 0, 120, 96], [200, 8, 367, 80]])]
+    valid = torch.tensor([[96, 416], [96, 368]])
+    with torch.no_grad():
+        got = model(frames, Actors.of(boxes), valid=valid).relations.features
+        normal = model.normalise(frames, valid)
+        normal[1, ..., 368:] = 0  # padded after normalisation
+        pooled = average_time(model.backbone(normal))
+        context = model.head.conv_reduce(pooled)
+        expected = []
+        for clip, columns in enumerate((26, 24)):  # 23 would be right: 368 / 16
+            cells = boxes[clip] * torch.tensor([26 / 416, 6 / 96, 26 / 416, 6 / 96])
+            vectors = roi_align(context[clip : clip + 1], [cells], 7, 1.0, -1, False).amax(dim=(2, 3))
+            own = context[clip : clip + 1, :, :, :columns]
+            tiled = torch.cat(
+                [own.expand(len(cells), -1, -1, -1), vectors[:, :, None, None].expand(-1, -1, 6, columns)], 1
+            )
+            relation = model.head.conv2(model.head.conv1(tiled).relu()).relu()
+            relation = F.max_pool2d(relation, 3, 2, 1)
+            for block in model.head.hr2o:
+                relation = block(relation, None, Actors.of([boxes[clip]]), None)[0]
+            expected.append(torch.cat([model.head.fc1(vectors).relu(), relation.mean(dim=(2, 3))], dim=1))
+    torch.testing.assert_close(got, torch.cat(expected), rtol=1e-4, atol=1e-5)

@@ -22,6 +22,7 @@ from relact.nn.padding import masked, real_places
 from relact.nn.pairs import mean_relu
 from relact.nn.pool import stretch
 from relact.nn.roi import ACAR, RoIConfig, read_map
+from relact.ragged import segment_mean
 from relact.types import Actors, Relations, Scene
 
 Operator = Literal["nonlocal", "average", "relation"]
@@ -308,9 +309,7 @@ class Average(nn.Module):
     """The operator that ablations compare with: every actor receives the mean of all (Table 1)."""
 
     def forward(self, relation: Tensor, actors: Actors) -> Tensor:
-        padded, present = actors.pad(relation)
-        count = present.sum(dim=1).clamp(min=1).to(relation.dtype)
-        return (padded.sum(dim=1) / count[:, None, None, None]).index_select(0, actors.clip)
+        return segment_mean(relation, actors.clip, len(actors.counts)).index_select(0, actors.clip)
 
 
 class RelationNetwork(nn.Module):

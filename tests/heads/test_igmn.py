@@ -7,7 +7,7 @@ from torch import Tensor
 
 from relact.head import Interface, MemorySpec
 from relact.heads import igmn
-from relact.nn.dual_attention import Surroundings, cell_centres, overlap, polar_angle
+from relact.nn.dual_attention import Surroundings, overlap
 from relact.types import Actors, Scene
 from tests.heads.scenes import INTERFACE, built, scene, scene_for
 
@@ -213,17 +213,6 @@ def test_geometry_by_hand():
     assert not near.covered[0, 0].any()
 
 
-def test_angles_of_the_middle_row_and_column_do_not_hang_on_rounding():
-    """Seen from its own centre, a box's middle row lies at 180 and at 0 degrees, whatever the precision."""
-    generator = torch.Generator().manual_seed(0)
-    corner, extent = torch.rand(500, 2, generator=generator) * 300, torch.rand(500, 2, generator=generator) * 100 + 7
-    boxes = torch.cat([corner, corner + extent], dim=1)
-    for dtype in (torch.float32, torch.float64):
-        angle = polar_angle(cell_centres(boxes.to(dtype), 7), boxes.to(dtype)) / torch.pi
-        assert torch.equal(angle[:, 3].float(), torch.tensor([1.0, 1, 1, 0, 0, 0, 0]).expand(500, -1))
-        assert torch.equal(angle[:, :, 3].float(), torch.tensor([-0.5, -0.5, -0.5, 0, 0.5, 0.5, 0.5]).expand(500, -1))
-
-
 def test_a_circular_mean_does_not_break_at_the_back():
     """One person sees the cell at 170, the other at -170 degrees: the mean is 180, not 0."""
     offset = math.tan(math.radians(10))
@@ -404,9 +393,3 @@ def test_two_actors_that_nobody_knows_are_two_people():
     fresh = dataclasses.replace(whole.actors, track=torch.tensor([0, 100, 101]))
     got, expected = (head(dataclasses.replace(whole, actors=actors)).features for actors in (unknown, fresh))
     torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
-
-
-def test_cell_centres_are_columns_then_rows():
-    centres = cell_centres(torch.tensor([[0.0, 10.0, 4.0, 30.0]]), 2)
-    assert centres[0, 0].tolist() == [[1, 15], [3, 15]]
-    assert centres[0, 1].tolist() == [[1, 25], [3, 25]]

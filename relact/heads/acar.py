@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from relact.config import STRICT
 from relact.head import HeadConfig, Interface, MemorySpec, RelationHead
+from relact.nn.memory import keep_convolutions
 from relact.nn.padding import masked, real_places
 from relact.nn.pairs import mean_relu
 from relact.nn.pool import stretch
@@ -212,10 +213,15 @@ class Acar(RelationHead):
         size = max(1, len(part.actors)) if torch.is_grad_enabled() else _room(MAPS_AT_A_TIME, part.shared)
         maps = []
         for own, clip in zip(torch.split(part.own, size), torch.split(part.actors.clip, size), strict=True):
-            relation = part.shared.index_select(0, clip).add_(own[:, None, None]).relu_().permute(0, 3, 1, 2)
-            relation = F.conv2d(relation, self.conv2.weight).relu_()
-            maps.append(_downsample(relation, clip, part.valid - 2, self.downsample))
+            relation = keep_convolutions(self._meet, part.shared, own, clip)
+            # the ReLU of conv2 after the pooling: the same, on a quarter of the places
+            maps.append(_downsample(relation, clip, part.valid - 2, self.downsample).relu())
         return torch.cat(maps) if len(maps) > 1 else maps[0]
+
+    def _meet(self, shared: Tensor, own: Tensor, clip: Tensor) -> Tensor:
+        """The same before conv2's activation, `[A, d, h - 2, w - 2]`, padding included."""
+        relation = shared.index_select(0, clip).add_(own[:, None, None]).relu_().permute(0, 3, 1, 2)
+        return F.conv2d(relation, self.conv2.weight)
 
     def _among(self, vectors: Tensor, actors: Actors, maps: dict[str, Tensor]) -> Tensor:
         """Actor-first order: the operator on the actors' vectors, each a map of one place."""

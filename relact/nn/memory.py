@@ -1,7 +1,13 @@
-"""Keeps the memory of freed maps in the process, which saves a CPU the price of asking for it again."""
+"""Memory of maps: what is freed is kept in the process, and what is cheap to compute again is not kept for backward."""
 
 import ctypes
 import platform
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
 
 # malloc.h of glibc
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
@@ -20,3 +26,12 @@ def keep_freed_memory() -> bool:
         return False
     options = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _KEPT_BYTES), (_M_TOP_PAD, _GROWTH_BYTES))
     return all([ctypes.CDLL(None).mallopt(option, value) for option, value in options])
+
+
+def keep_convolutions(compute: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """`compute(*inputs)` without dropout, of which only convolutions' results are kept for the backward pass."""
+    if not torch.is_grad_enabled():
+        return compute(*inputs)
+    kept = partial(create_selective_checkpoint_contexts, [torch.ops.aten.convolution.default])
+    result: Tensor = checkpoint(compute, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=kept)
+    return result

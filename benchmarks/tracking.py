@@ -37,8 +37,8 @@ from tracking_scenes import BASE_HZ, KINDS, Array, Scene, draw, make_scene
 import relact
 from relact.boxes import pairwise_iou
 from relact.interop.box_files import VideoBoxes, read_boxes
+from relact.interop.linking import LinkConfig, link_keyframes
 from relact.metrics.identity import Tracks, identity_scores, link_scores
-from relact.video.linking import LinkConfig, link_keyframes
 from relact.video.tracker import Tracker
 
 RATES = (1, 2, 5, 10)

@@ -46,6 +46,10 @@ class MemorySpec:
     max_per_tick: int | None = None
     grid: tuple[int, int] | None = None
     """(rows, columns) where a row is a map, channels first (ACAR-Net): a mirrored clip wants it mirrored"""
+    identity: bool = False
+    """of a tick's people, those of the clip come before the others (IGMN)"""
+    discount: bool = False
+    """in online training rows are multiplied by min(a, 1 / a), a = their loss over today's (AIA, IGMN)"""
 
 
 class RelationHead(nn.Module, ABC):
@@ -61,8 +65,12 @@ class RelationHead(nn.Module, ABC):
     """what the feature bank must provide; None for a head that looks at one clip"""
     reads_rois: bool = True
     """False for a head that reads boxes off a map of its own: `Scene.rois` then has no channels"""
+    reads_maps: bool = False
+    """True for a head that reads `Scene.maps`: whoever keeps scenes for later must keep these too"""
     mask_padding: bool = True
     """False: backbone and RoIAlign take the padding of a batch for picture, as released codes do"""
+    store_grid: tuple[int, int] | None = None
+    """(rows, columns) where the rows that it stores are maps"""
     archive: bool = False
     """also fill `Relations.store`, where that costs something: whoever fills a bank sets it"""
     explain: bool = False
@@ -97,6 +105,13 @@ class HeadConfig(ABC):
     def roi(self) -> RoIConfig:
         """How this system reads boxes off the maps, unless a recipe says otherwise."""
         return RoIConfig()
+
+    def without_memory(self) -> "HeadConfig | None":
+        """The head whose rows fill this one's bank when it is trained first and frozen (offline).
+
+        None where the bank holds pooled RoI features, which the `linear` baseline stores.
+        """
+        return None
 
     @abstractmethod
     def build(self, interface: Interface) -> RelationHead:

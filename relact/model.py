@@ -50,6 +50,8 @@ class ActionDetector(nn.Module):
 
     mean: Tensor
     std: Tensor
+    foreign_rows: bool = False
+    """whether its head was trained with a bank that another model wrote (`producer/` in the run folder)"""
 
     def __init__(
         self,
@@ -141,6 +143,10 @@ class ActionDetector(nn.Module):
         scene = self.look(
             self.normalise(frames, valid), actors, valid=valid, memory=memory, objects=objects, labels=labels
         )
+        return self.judge(scene)
+
+    def judge(self, scene: Scene) -> Output:
+        """Everything behind `look`."""
         relations = self.head(scene)
         return Output(logits=self._classify(relations.features), relations=relations, exclusive=self.exclusive)
 
@@ -186,7 +192,7 @@ class ActionDetector(nn.Module):
             frame=valid,
             stride=self.backbone.stride,
             padded=padded,
-            memory=memory,
+            memory=None if memory is None else memory.full(),
             objects=objects,
             object_rois=None if objects is None else read(objects),
             labels=labels,

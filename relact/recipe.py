@@ -24,6 +24,7 @@ from relact.losses import LossConfig
 from relact.model import ActionDetector
 from relact.nn.roi import RoIConfig
 from relact.train.loop import TrainConfig
+from relact.train.memory import MemoryConfig
 from relact.train.optim import OptimConfig
 
 T = TypeVar("T")
@@ -43,6 +44,7 @@ class Recipe:
     transform: TransformConfig = Field(default_factory=TransformConfig)
     optim: OptimConfig = Field(default_factory=OptimConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
+    memory: MemoryConfig = Field(default_factory=MemoryConfig)
 
 
 def build_model(recipe: Recipe, labels: LabelMap) -> ActionDetector:
@@ -130,7 +132,7 @@ def _known_paths() -> Iterator[str]:
     """Every `a.b` that some recipe may set."""
     parts: list[tuple[str, Any]] = [
         ("", Recipe), ("data.", UCF24Data), ("data.", AvaData), ("roi.", RoIConfig), ("loss.", LossConfig),
-        ("transform.", TransformConfig), ("optim.", OptimConfig), ("train.", TrainConfig),
+        ("transform.", TransformConfig), ("optim.", OptimConfig), ("train.", TrainConfig), ("memory.", MemoryConfig),
         *(("head.", heads.config(name)) for name in heads.available()),
         *(("backbone.", family) for family in backbones.FAMILIES.values()),
     ]  # fmt: skip
@@ -150,10 +152,20 @@ def override(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
             place = place.setdefault(step, {})
             if not isinstance(place, dict):
                 raise InputError(f"--set {path}: {step} is one value, not a group of settings")
-        place[last] = _value(text)
+        place[last] = _named(path, _value(text))
         if path.endswith("data.source"):
             values["data"] = {"source": text}
     return from_dict(values, "--set")
+
+
+def _named(path: str, value: Any) -> Any:
+    """All settings of a head or a backbone that is given by name, so that later ones can change them."""
+    if not isinstance(value, str) or path not in ("head", "backbone"):
+        return value
+    if path == "backbone":
+        return backbones.to_dict(_backbone(value))
+    head = _head(value)
+    return {"name": heads.name_of(head), **dataclasses.asdict(head)}
 
 
 def _value(text: str) -> Any:

@@ -5,7 +5,7 @@ of a map, C channels, S cells of a RoI per side, M memory slots, E memory channe
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -204,6 +204,10 @@ class Memory:
     """what the writer noted, such as its loss (IGMN, Sec. 3.2)"""
     mask: Bool[Tensor, "B M"]
 
+    def full(self) -> "Memory":
+        """In full precision: banks keep halves."""
+        return replace(self, features=self.features.float())
+
     def to(self, device: torch.device | str) -> "Memory":
         """The same memory on `device`."""
         return Memory(
@@ -225,6 +229,8 @@ class Batch:
     """(height, width) of each clip before padding; on the host"""
     actors: Actors
     labels: Float[Tensor, "A K"]
+    views: tuple[View, ...] = ()
+    """how each clip was cut from its frames"""
     memory: Memory | None = None
 
     def to(self, device: torch.device | str) -> "Batch":
@@ -235,6 +241,7 @@ class Batch:
             valid=self.valid,
             actors=self.actors.to(device),
             labels=self.labels.to(device, non_blocking=True),
+            views=self.views,
             memory=None if self.memory is None else self.memory.to(device),
         )
 

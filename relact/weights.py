@@ -1,6 +1,5 @@
 """What `relact weights` does: list, fetch and convert published weights."""
 
-import hashlib
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from relact.backbones.pretrained import LoadReport, convert_file, fitting_preset
 from relact.errors import InputError, at
 from relact.interop.catalog import Published, published
 from relact.interop.fetch import Progress, weights_folder, weights_path
-from relact.interop.files import atomic_path
+from relact.interop.files import atomic_path, sha256_of
 
 
 def list_weights() -> list[dict[str, Any]]:
@@ -56,7 +55,7 @@ def convert(path: str | Path, layout: str | None = None, *, out: str | Path, pre
     notes = {
         "layout": layout,
         "source": path.name,
-        "source_sha256": _sha256(path),
+        "source_sha256": sha256_of(path),
         "presets": ", ".join(fits),
     }
     with atomic_path(out) as temporary:
@@ -64,11 +63,6 @@ def convert(path: str | Path, layout: str | None = None, *, out: str | Path, pre
         whole = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
         save_file(whole, temporary, notes)
     return report
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _row(entry: Published) -> dict[str, Any]:

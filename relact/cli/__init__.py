@@ -1,6 +1,6 @@
 """The command line. torch is imported when work starts, so that help and mistakes in arguments are answered at once."""
 
-from relact.cli import work, lists, assets  # noqa: I001 (the order of commands in the help)
+from relact.cli import work, judge, banks, lists, assets  # noqa: I001 (the order of commands in the help)
 from relact.cli.app import app, main
 
-__all__ = ["app", "assets", "lists", "main", "work"]
+__all__ = ["app", "assets", "banks", "judge", "lists", "main", "work"]

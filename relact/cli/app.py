@@ -19,8 +19,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 weights_app = typer.Typer(no_args_is_help=True, help="Published weights: list, fetch, convert.")
+bank_app = typer.Typer(no_args_is_help=True, help="Feature banks, the memory of heads: build, show.")
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: generate.")
 app.add_typer(weights_app, name="weights")
+app.add_typer(bank_app, name="bank")
 app.add_typer(data_app, name="data")
 
 screen = Console(width=None if sys.stdout.isatty() else 160)
@@ -72,3 +74,11 @@ def print_rows(left: str, right: str, rows: list[tuple[str, str]]) -> None:
     for row in rows:
         table.add_row(*row)
     screen.print(table)
+
+
+def pairs(settings: list[str]) -> dict[str, str]:
+    """What `--set NAME=VALUE` was given."""
+    for setting in settings:
+        if "=" not in setting:
+            raise InputError(f"--set {setting}: expected NAME=VALUE, such as optim.lr=0.02")
+    return dict(setting.split("=", 1) for setting in settings)

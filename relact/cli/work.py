@@ -1,13 +1,13 @@
-"""The commands that work on videos and data: demo, detect, train, test, evaluate, show."""
+"""The commands that work on videos and data: demo, detect, train, test, show."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.table import Table
 
-from relact.cli.app import app, errors, say, screen
+from relact.cli.app import app, errors, pairs, say
+from relact.cli.judge import show_report, write_json
 from relact.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def demo(
 
 @app.command()
 def detect(
-    videos: Annotated[list[str], typer.Argument(help="Video files.")],
+    videos: Annotated[
+        list[str], typer.Argument(help="Video files; - for standard input, a pipe, a camera, an rtsp address …")
+    ],
     weights: Annotated[
         str, typer.Option("--weights", "-w", help="A run folder of `relact train`, or a name of `relact weights list`.")
     ],
@@ -64,23 +66,33 @@ def detect(
     ] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     batch: Annotated[int | None, typer.Option(help="Keyframes at a time.", min=1)] = None,
+    causal: Annotated[
+        bool, typer.Option("--causal", help="Use the past only: each keyframe is known when its own clip is over.")
+    ] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Print each keyframe, a line of JSON, the moment that it is known.")
+    ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
 ) -> None:
     """Find the people in videos and what they do; write tables, segments and a drawn video.
+
+    A run that was stopped goes on where it was when the same command is given again.
 
     Example: relact detect street.mp4 --weights runs/x --out out
     """
     from relact.run import detect_files
     from relact.video.pipeline import DetectConfig
 
+    if live and as_json:
+        raise InputError("--live and --json: both print to standard output; choose one")
     config = DetectConfig(
         every=every, detect_hz=detect_hz, box_threshold=box_threshold, threshold=threshold, draw=draw,
-        formats=tuple(table or ["csv"]), short_side=short_side, precision=precision, batch=batch,
+        formats=tuple(table or ["csv"]), short_side=short_side, precision=precision, batch=batch, causal=causal,
     )  # fmt: skip
     results = detect_files(
         videos, weights=weights, out=out, boxes=boxes, box_format=box_format, box_units=box_units,
-        detector=detector, config=config, device=device, say=say, quiet=as_json,
+        detector=detector, config=config, device=device, live=live, say=say, quiet=as_json or live,
     )  # fmt: skip
     for failed in (result for result in results if result.error):
         errors.print(f"relact: {failed.error}")
@@ -105,9 +117,9 @@ def train(
     """
     from relact.run import train as run_train
 
-    chosen = _recipe(recipe, [*(settings or []), *([f"head={head}"] if head else [])])
+    chosen = _recipe(recipe, [*([f"head={head}"] if head else []), *(settings or [])])
     report = run_train(chosen, out or Path("runs") / chosen.name, resume=resume, device=device, say=say)
-    _show_report(report)
+    show_report(report)
 
 
 @app.command()
@@ -124,44 +136,10 @@ def test(
     """
     from relact.run import test as run_test
 
-    report = run_test(run, settings=_pairs(settings or []), split=split, device=device)
-    _show_report(report)
+    report = run_test(run, settings=pairs(settings or []), split=split, device=device)
+    show_report(report)
     if json_file is not None:
-        _write_json(json_file, report)
-
-
-@app.command()
-def evaluate(
-    protocol: Annotated[str, typer.Argument(help="ava")],
-    predictions: Annotated[Path, typer.Option(help="csv: video,second,x1,y1,x2,y2,action,score")],
-    groundtruth: Annotated[Path, typer.Option(help="csv: video,second,x1,y1,x2,y2,action[,person]")],
-    labels: Annotated[str, typer.Option(help="pbtxt or csv of the evaluated actions, or ava60, ava, ucf24.")] = "ava60",
-    exclude: Annotated[Path | None, typer.Option(help="csv of excluded timestamps: video,second")] = None,
-    cap: Annotated[int, typer.Option(help="Best (box, action) rows that count a keyframe; 0 = all.", min=0)] = 50,
-    box_units: Annotated[Units, typer.Option(help="unit (0..1) or pixel, of both files.")] = "unit",
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write mAP, ap_by_class, ap_by_group to this file.")
-    ] = None,
-) -> None:
-    """Judge predictions by the official protocol.
-
-    Example: relact evaluate ava --groundtruth val.csv --predictions mine.csv --labels list.pbtxt --exclude excluded.csv
-    """
-    from relact.metrics.ava import evaluate as evaluate_ava
-
-    if protocol != "ava":
-        raise InputError(f"no protocol named {protocol!r}: there is ava (frame-mAP at IoU 0.5)")
-    report = evaluate_ava(
-        predictions=predictions,
-        groundtruth=groundtruth,
-        labels=labels,
-        exclude=exclude,
-        cap=cap,
-        box_units=box_units,
-    )
-    if json_file is not None:
-        _write_json(json_file, report)
-    _show_report(report)
+        write_json(json_file, report)
 
 
 @app.command()
@@ -192,33 +170,7 @@ def _recipe(name: str, settings: list[str]) -> "Recipe":
     from relact import recipes as shipped
     from relact.recipe import override
 
-    return override(shipped.load(name), _pairs(settings))
-
-
-def _pairs(settings: list[str]) -> dict[str, str]:
-    for setting in settings:
-        if "=" not in setting:
-            raise InputError(f"--set {setting}: expected NAME=VALUE, such as optim.lr=0.02")
-    return dict(setting.split("=", 1) for setting in settings)
-
-
-def _write_json(path: Path, report: Any) -> None:
-    from relact.interop.files import atomic_path
-
-    with atomic_path(path) as temporary:
-        temporary.write_text(report.to_json(), encoding="utf-8")
-
-
-def _show_report(report: Any) -> None:
-    table = Table("id", "action", "AP")
-    for action in report.classes:
-        table.add_row(str(action.id), action.name, "no truth" if action.ap is None else f"{action.ap:.4f}")
-    screen.print(table)
-    for group, ap in report.ap_by_group.items():
-        screen.print(f"{group:>8}  {'no truth' if ap is None else f'{ap:.4f}'}", highlight=False)
-    screen.print(f"mAP@0.5 {report.mAP:.4f}", highlight=False)
-    for warning in report.warnings:
-        errors.print(f"warning: {warning}")
+    return override(shipped.load(name), pairs(settings))
 
 
 def _clock(seconds: float) -> str:

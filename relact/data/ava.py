@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from relact.config import STRICT
 from relact.data.decode import probe
 from relact.data.samples import Sample, people_of_keyframe
+from relact.data.tracks import linked, tracks_of_file
 from relact.errors import InputError
 from relact.interop.ava_csv import AvaTable, read_ava_csv, read_excluded
 from relact.labels import LabelMap
@@ -31,6 +32,10 @@ class AvaData:
     val: str = "groundtruth.csv"
     exclude: str | None = None
     """excluded timestamps, left out of training"""
+    tracks: str | None = None
+    """a box file with ids, below root, on the annotation's seconds: people take the id of the box that covers them"""
+    link: bool = False
+    """link the people of videos without any ids from keyframe to keyframe, by overlap"""
     labels: str = "labels.csv"
     """a file below root, or the name of a shipped map"""
     start: float = 0.0
@@ -51,15 +56,21 @@ class AvaData:
         return LabelMap.load(file if file.is_file() else self.labels)
 
     def samples(self, split: Literal["train", "val"]) -> list[Sample]:
-        """Every annotated keyframe of a split.
+        """Every annotated keyframe of a split. Ids are those of `tracks`, else of the annotation, else of `link`.
 
-        Raises InputError, with the first few, for videos that are missing, for actions that the label map does not
-        have, and for keyframes past the end of their video.
+        They are of one video only, and -1 where nobody knows. Raises InputError, with the first few, for videos that
+        are missing, for actions that the label map does not have, and for keyframes past the end of their video; and
+        for a file of tracks that has no ids, or none for these people.
         """
         table = read_ava_csv(Path(self.root) / (self.train if split == "train" else self.val), "groundtruth")
         files = self._files(table.videos)
         skip = self._excluded() if split == "train" else set()
-        samples = [sample for sample in self._keyframes(table, files, self.label_map()) if sample.key not in skip]
+        samples = list(self._keyframes(table, files, self.label_map()))
+        if self.tracks is not None:
+            samples = tracks_of_file(samples, Path(self.root) / self.tracks)
+        if self.link:
+            samples = linked(samples)
+        samples = [sample for sample in samples if sample.key not in skip]
         _check_ends(samples)
         return samples
 

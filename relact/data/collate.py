@@ -1,15 +1,15 @@
 """Clips → batch, and which clips share one: those of like shape, so that little is padded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 
-from relact.types import Actors, Batch, Clip
+from relact.types import Actors, Batch, Clip, Memory
 
 
-def collate(clips: Sequence[Clip]) -> Batch:
-    """Frames padded right and below to the largest clip; people in one flat list."""
+def collate(clips: Sequence[Clip], recall: Callable[[Sequence[Clip]], Memory] | None = None) -> Batch:
+    """Frames padded right and below to the largest clip; people in one flat list; `recall` gives their memory."""
     height = max(clip.frames.shape[2] for clip in clips)
     width = max(clip.frames.shape[3] for clip in clips)
     frames = torch.zeros(len(clips), *clips[0].frames.shape[:2], height, width, dtype=torch.uint8)
@@ -25,6 +25,8 @@ def collate(clips: Sequence[Clip]) -> Batch:
             track=[clip.track for clip in clips],
         ),
         labels=torch.cat([clip.labels for clip in clips]),
+        views=tuple(clip.view for clip in clips),
+        memory=None if recall is None else recall(clips),
     )
 
 

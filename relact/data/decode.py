@@ -15,6 +15,7 @@ import av
 import numpy as np
 import torch
 
+from relact.data.ahead import ReadAhead, stamped
 from relact.data.sampling import Clock, Floats, Ints, Picture, Size, nearest
 from relact.data.source import Converter, Source, VideoInfo
 from relact.errors import InputError, at
@@ -22,13 +23,28 @@ from relact.errors import InputError, at
 HEAD_FRAMES = 16
 """Frames looked at before the first is handed out, to see whether the timestamps advance."""
 
+ROOM = 64
+"""Decoded frames of a live source that wait while the last ones are worked on: two seconds, 200 MB of full HD."""
+
 
 class Frame:
-    """A decoded frame: `index` in display order, `time_s` since the first, `pts` in the stream's units."""
+    """A decoded frame: `index` in display order, `time_s` since the first, `pts` in the stream's units.
 
-    __slots__ = ("_convert", "_full_size", "_picture", "_rgb", "index", "pts", "time_s")
+    `arrived` is when it was decoded, in seconds of `time.perf_counter`.
+    """
 
-    def __init__(self, picture: av.VideoFrame, index: int, time_s: float, convert: Converter, full_size: Size) -> None:
+    __slots__ = ("_convert", "_full_size", "_picture", "_rgb", "arrived", "index", "pts", "time_s")
+
+    def __init__(
+        self,
+        picture: av.VideoFrame,
+        index: int,
+        time_s: float,
+        convert: Converter,
+        full_size: Size,
+        arrived: float,
+    ) -> None:
+        self.arrived = arrived
         self.index = index
         self.time_s = time_s
         self.pts: int | None = picture.pts
@@ -46,10 +62,11 @@ class Frame:
 
 
 class FrameStream:
-    """The frames of a file, a URL or a pipe, once, in the order of display; nothing is sought.
+    """The frames of a file, a URL, a device or a pipe, once, in the order of display; nothing is sought.
 
     `threads` decode and convert: 0 lets FFmpeg choose, 1 is right for data workers. A broken packet is
-    skipped; where the source breaks off, iteration ends and `warning` says how much was covered.
+    skipped; where the source breaks off, iteration ends and `warning` says how much was covered. A live source is
+    read by a thread of its own, at its own pace.
 
     Raises: InputError for what cannot be opened, holds no video, or yields no frame at all.
     """
@@ -57,13 +74,18 @@ class FrameStream:
     def __init__(self, path: str | Path, *, threads: int = 0) -> None:
         self._source = Source(path, threads)
         self._convert = Converter(threads)
-        self._pictures = self._source.pictures()
+        self.live = self._source.live
+        """whether it comes once, at its own pace"""
+        pictures = stamped(self._source.pictures())
+        self._ahead = ReadAhead(pictures, ROOM) if self.live else None
+        self._pictures: Iterator[tuple[av.VideoFrame, float]] = self._ahead or pictures
         self._head = list(islice(self._pictures, HEAD_FRAMES))
         if not self._head:
-            self._source.close()
+            self.close()
             raise InputError(f"{at(path)}: no frame could be decoded; is the file damaged or encrypted?")
-        self.info: VideoInfo = self._source.info(self._head[0])
-        self._by_dts = faults([p.dts for p in self._head]) < faults([p.pts for p in self._head])
+        first = [picture for picture, _ in self._head]
+        self.info: VideoInfo = self._source.info(first[0])
+        self._by_dts = faults([p.dts for p in first]) < faults([p.pts for p in first])
         self._clock = Clock(self.info.time_base, self._source.nominal_step())
 
     def __enter__(self) -> "FrameStream":
@@ -76,13 +98,24 @@ class FrameStream:
 
     def close(self) -> None:
         """Releases the file; frames that were handed out stay usable."""
-        self._source.close()
+        if self._ahead is None or self._ahead.close():
+            self._source.close()
+
+    def stop(self) -> None:
+        """A live source ends with the frames so far; the handler of a signal may call it."""
+        if self._ahead is not None:
+            self._ahead.stop()
+
+    @property
+    def hurried(self) -> int:
+        """How often frames of a live source came faster than they were taken, so that the source had to wait."""
+        return 0 if self._ahead is None else self._ahead.full
 
     def __iter__(self) -> Iterator[Frame]:
         head, self._head = self._head, []
-        for index, picture in enumerate(chain(head, self._pictures)):
+        for index, (picture, arrived) in enumerate(chain(head, self._pictures)):
             time_s = self._clock.tick(picture.dts if self._by_dts else picture.pts)
-            yield Frame(picture, index, time_s, self._convert, self.info.size)
+            yield Frame(picture, index, time_s, self._convert, self.info.size, arrived)
 
     @property
     def regular(self) -> bool:

@@ -5,6 +5,9 @@ range where it declares none, whatever its size. That is what the `ffmpeg` progr
 public data sets were extracted. Sample aspect ratios are left alone: boxes are in stored pixels.
 """
 
+import os
+import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,6 +25,10 @@ from relact.errors import InputError, at
 
 MAX_BAD_PACKETS = 25
 """So many undecodable packets in a row end the decoding; fewer are skipped."""
+TIMEOUT_S = 30.0
+"""A server that sends nothing for so long is gone."""
+CAMERA = re.compile(r"/dev/video\d+$")
+_WEB = ("http", "https")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +75,8 @@ class Source:
         self.damage = ""
         self.container = open_container(self.path)
         self.stream = video_stream(self.container, self.path)
-        self.stream.thread_type = "AUTO"
+        self.live = is_live(self.path) or (_scheme(self.path) in _WEB and self._announced_s() is None)
+        self.stream.thread_type = "SLICE" if self.live else "AUTO"  # threads by frames hold back a frame each
         self.stream.codec_context.thread_count = self._threads
 
     def close(self) -> None:
@@ -163,10 +171,48 @@ class Converter:
         return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), turns))
 
 
+def is_live(path: str | Path) -> bool:
+    """Whether a source comes once, at its own pace: standard input (`-`), a pipe, a camera, an address.
+
+    Of what a web server sends only the header tells; `Source.live` knows.
+    """
+    scheme = _scheme(str(path))
+    if scheme:
+        return scheme not in ("file", *_WEB)
+    if str(path) == "-":
+        return True
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
+
+
+def _scheme(path: str) -> str:
+    scheme, colon, _ = path.partition("://")
+    return scheme.lower() if colon and scheme.isalnum() else ""
+
+
+def _opened(path: str) -> InputContainer:
+    if path == "-":
+        return av.open("pipe:0")
+    if _scheme(path):
+        options = {"rtsp_transport": "tcp"} if _scheme(path) == "rtsp" else {}
+        return av.open(path, options=options, timeout=TIMEOUT_S)
+    if CAMERA.match(path) and is_live(path):
+        if "v4l2" not in {name for names in av.formats_available for name in names.split(",")}:
+            raise InputError(
+                f"{at(path)}: this PyAV was built without cameras (v4l2); send it through a pipe: "
+                f"ffmpeg -f v4l2 -i {path} -preset ultrafast -tune zerolatency -f mpegts - | relact detect - …"
+            )
+        return av.open(path, format="v4l2")
+    return av.open(path)
+
+
 def open_container(path: str) -> InputContainer:
     """Opens any source that FFmpeg knows; every refusal is one InputError."""
     try:
-        container = av.open(path)
+        container = _opened(path)
     except av.FileNotFoundError as error:
         raise InputError(f"{at(path)}: no such file") from error
     except av.IsADirectoryError as error:

@@ -67,6 +67,8 @@ class KeyframeWindow:
 
 Event = SampledFrame | KeyframeWindow
 
+NO_PICTURE: Picture = np.zeros((1, 1, 3), np.uint8)
+
 
 class WindowStream:
     """Iterates once over `frames` and yields what they make up: samples and keyframe windows.
@@ -77,7 +79,9 @@ class WindowStream:
     a window comes, all samples up to its last wanted time have come. A window is yielded with the first frame
     at or after that time, and at the end with the last frame repeated.
 
-    Frames just before a keyframe that the video turns out not to reach are converted in vain.
+    Whoever knows what the windows before `from_tick` showed saves their conversion: those laid out in seconds
+    come with pictures of one black pixel. Frames just before a keyframe that the video turns out not to reach
+    are converted in vain.
     """
 
     def __init__(
@@ -89,11 +93,15 @@ class WindowStream:
         every: float = 1.0,
         sample_every: float | None = None,
         sample_size: Size | None = None,
+        from_tick: int = 0,
     ) -> None:
         assert every > 0, f"the period of the keyframes must be positive, got {every}"
         self._frames = frames
-        kind = _TimedWindows if window.fps is not None else _CountedWindows
-        self._windows = kind(window, size, every)
+        self._windows = (
+            _CountedWindows(window, size, every)
+            if window.fps is None
+            else _TimedWindows(window, size, every, from_tick)
+        )
         self._samples = None if sample_every is None else _Samples(sample_every, sample_size)
 
     def __iter__(self) -> Iterator[Event]:
@@ -180,9 +188,10 @@ class _Window:
 class _TimedWindows:
     """Windows laid out in seconds: opened as soon as their first frame may be near, before the keyframe."""
 
-    def __init__(self, spec: WindowSpec, size: Size, every: float) -> None:
+    def __init__(self, spec: WindowSpec, size: Size, every: float, from_tick: int) -> None:
         self._spec = spec
         self._size = size
+        self._from_tick = from_tick
         self._every = every
         self._ticks = count()
         self._pending: deque[_Window] = deque()
@@ -216,7 +225,7 @@ class _TimedWindows:
     def _add(self, window: _Window, frame: DecodedFrame) -> None:
         if len(window.pictures) == self._spec.num_frames // 2:
             window.mark(frame)
-        window.pictures.append(frame.rgb(self._size))
+        window.pictures.append(frame.rgb(self._size) if window.tick >= self._from_tick else NO_PICTURE)
 
     def finish(self, last: DecodedFrame) -> Iterator[KeyframeWindow]:
         """The windows that the end of the video cut off."""

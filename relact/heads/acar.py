@@ -8,6 +8,7 @@ Departs from the released code: padding is masked everywhere, and all clips of a
 """
 
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from relact.config import STRICT
 from relact.head import HeadConfig, Interface, MemorySpec, RelationHead
 from relact.nn.memory import keep_convolutions
-from relact.nn.padding import masked, real_places
+from relact.nn.padding import masked, real_group_norm, real_places
 from relact.nn.pairs import mean_relu
 from relact.nn.pool import stretch
 from relact.nn.roi import ACAR, RoIConfig, read_map
@@ -67,6 +68,9 @@ class Config(HeadConfig):
     @property
     def roi(self) -> RoIConfig:
         return ACAR
+
+    def without_memory(self) -> "Config":
+        return replace(self, window=0)
 
     def build(self, interface: Interface) -> "Acar":
         if self.window and (self.operator != "nonlocal" or self.order != "context_first"):
@@ -149,7 +153,7 @@ class Acar(RelationHead):
         self.downsample = downsample
         self.actor_first = actor_first
         self.pairs = operator == "relation"
-        self.grid = grid
+        self.store_grid = self.grid = grid
         self.roi = roi
         self.reads_rois = False
         self.mask_padding = mask_padding
@@ -305,7 +309,7 @@ class HR2O(nn.Module):
         attention = score.softmax(dim=-1).to(v.dtype)  # Eq. 1
         gathered = (attention.flatten(0, 1) @ v).view(len(keys), rows, columns, *q.shape[1:])
         del q, k, v
-        normed = _norm(actors.unpad(gathered.permute(0, 3, 1, 2, 4)), real, self.norm).relu_()
+        normed = real_group_norm(actors.unpad(gathered.permute(0, 3, 1, 2, 4)), real, self.norm).relu_()
         update = self.dropout(self.conv(masked(normed.permute(0, 3, 1, 2), real)))
         weights = attention.detach().view(len(keys), rows, columns, *attention.shape[2:])
         return relation + masked(update, real), weights  # Eq. 2
@@ -380,18 +384,6 @@ def _last(x: Tensor) -> Tensor:
 def _by_place(x: Tensor) -> Tensor:
     """`[B, N, h, w, d]` → `[B h w, N, d]`: the actors of a clip at each place, for a product a place."""
     return x.permute(0, 2, 3, 1, 4).flatten(0, 2)
-
-
-def _norm(x: Tensor, real: Tensor | None, norm: nn.GroupNorm) -> Tensor:
-    """GroupNorm with one group over `[A, h, w, d]` whose statistics leave out what is not real."""
-    weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
-    if real is None:
-        return F.layer_norm(x, x.shape[1:], weight.expand(x.shape[1:]), bias.expand(x.shape[1:]), norm.eps)
-    real = _last(real)
-    count = real.sum(dim=(1, 2, 3), keepdim=True) * x.shape[3]
-    mean = (x * real).sum(dim=(1, 2, 3), keepdim=True) / count
-    variance = ((x - mean) ** 2 * real).sum(dim=(1, 2, 3), keepdim=True) / count
-    return (x - mean) * (variance + norm.eps).rsqrt() * weight + bias
 
 
 def _mean(relation: Tensor, real: Tensor | None) -> Tensor:

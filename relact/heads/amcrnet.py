@@ -9,6 +9,7 @@ noise, padding is masked everywhere, rows are packed, the last block computes th
 
 from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
@@ -59,6 +60,8 @@ class Config(HeadConfig):
     drop_path: float = Field(default=0.1, ge=0, lt=1)
     history: History = "hrfb"
     """what the bank keeps: nothing, BHOI's rows (HRFB), or these and the movement features (HR-AFB) (Sec. 3.3)"""
+    movement: bool = False
+    """store the movement features too, for another network's HR-AFB; with history="hrafb" they are stored anyway"""
     radius: int = Field(default=7, ge=0)
     """seconds on either side, W (Sec. 4.4)"""
     missing: Literal["skip", "zero"] = "skip"
@@ -70,6 +73,9 @@ class Config(HeadConfig):
     def roi(self) -> RoIConfig:
         return MMACTION2
 
+    def without_memory(self) -> "Config":
+        return replace(self, history="none", movement=self.history == "hrafb")
+
     def build(self, interface: Interface) -> "Amcrnet":
         if self.width % self.heads or (self.position == "sine" and self.width % 4):
             raise ValueError(
@@ -80,7 +86,7 @@ class Config(HeadConfig):
             position=_position(self), kernels=self.kernels, min_size=self.min_size, grid=self.grid,
             depth=self.depth, history_depth=self.history_depth, mlp_ratio=self.mlp_ratio, heads=self.heads,
             drop_path=self.drop_path, history=self.history, radius=self.radius, missing=self.missing,
-            weight=self.weight, roi=interface.roi,
+            weight=self.weight, movement=self.movement, roi=interface.roi,
         )  # fmt: skip
 
 
@@ -143,6 +149,7 @@ class Amcrnet(RelationHead):
     (`head.current_loss.fill_(loss)`); with 0, its first value, nothing is weighted.
     """
 
+    reads_maps = True
     current_loss: Tensor
 
     def __init__(
@@ -164,6 +171,7 @@ class Amcrnet(RelationHead):
         radius: int,
         missing: Literal["skip", "zero"],
         weight: Literal["loss_ratio", "none"],
+        movement: bool,
         roi: RoIConfig,
     ) -> None:
         super().__init__()
@@ -178,6 +186,7 @@ class Amcrnet(RelationHead):
         self.radius = radius
         self.missing = missing
         self.weight = weight
+        self.movement = movement or parts == 2
         self.roi = roi
         self.reads_rois = False
         self.out_dim = width * max(parts, 1)
@@ -193,9 +202,9 @@ class Amcrnet(RelationHead):
         # RoIAlign is linear: an actor's feature and position are read off the sum of the two maps
         rows = packing.pack(self.read(located, scene), tokens)  # Eq. 3
         higher, attention = self.bhoi(rows, packing, explain=self.explain)  # Eq. 5
-        current = [higher] if len(self.history) < 2 else [higher, self.read(fused, scene)]
+        current = [higher, self.read(fused, scene)] if self.movement else [higher]
         return Relations(
-            features=self.recall(current, scene) if self.history else higher,
+            features=self.recall(current[: len(self.history)], scene) if self.history else higher,
             store=torch.cat(current, dim=1).detach(),
             maps={} if attention is None else {"context": attention},
         )

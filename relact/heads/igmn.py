@@ -81,8 +81,9 @@ class Config(HeadConfig):
 
     def build(self, interface: Interface) -> "Igmn":
         spec = MemorySpec(
-            radius=self.radius, dim=interface.width, include_current=False, max_per_tick=self.max_per_tick
-        )
+            radius=self.radius, dim=interface.width, include_current=False, max_per_tick=self.max_per_tick,
+            identity=True, discount=True,
+        )  # fmt: skip
         graph = GraphNetwork(
             interface.width, self.width, layers=self.layers, temporal=self.temporal, downsample=self.downsample,
             frozen=self.frozen, radius=self.radius, max_gap=self.max_gap, tick_embedding=self.tick_embedding,

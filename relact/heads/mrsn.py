@@ -6,6 +6,7 @@ Departs from the paper: Eq. 3 as printed reaches 9 of 64 places, its factor is t
 as Sec. 3 says, not 1024 as Sec. 4.2 does, for only that comes near "half of ACAR"; RoI features are max-pooled.
 """
 
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from relact.config import STRICT
 from relact.head import HeadConfig, Interface, MemorySpec, RelationHead
 from relact.nn.attention import attend, attention_weights
+from relact.nn.layers import table
 from relact.nn.pool import adaptive_average
 from relact.nn.roi import ACAR, RoIConfig
 from relact.types import Actors, Memory, Relations, Scene
@@ -63,6 +65,9 @@ class Config(HeadConfig):
     @property
     def roi(self) -> RoIConfig:
         return ACAR
+
+    def without_memory(self) -> "Config":
+        return replace(self, consensus="short")
 
     def build(self, interface: Interface) -> "Mrsn":
         self._check()
@@ -154,9 +159,9 @@ class Mrsn(RelationHead):
         self.embed_actor = nn.Linear(in_dim * roi_cells, width)
         if acre:
             self.embed_patch = nn.Conv2d(in_dim, width, patch, stride=patch)
-            self.actor_mark, self.patch_places = _table(width), _table(self.side**2, width)
+            self.actor_mark, self.patch_places = table(width), table(self.side**2, width)
         if aare and not share_pos:
-            self.actor_places = _table(self.side**2, width)
+            self.actor_places = table(self.side**2, width)
         self.has_context, self.has_others = acre > 0, aare > 0
         self.mrse = nn.ModuleList(Mrse(width, ffn, heads, layers, clip_keys) for _ in range(stack))
         joined = width * (2 * (acre > 0) + (aare > 0))
@@ -363,7 +368,7 @@ class LongConsensus(nn.Module):
     def __init__(self, width: int, inner: int, heads: int, window: int, signed: bool) -> None:
         super().__init__()
         self.window, self.signed = window, signed
-        self.distances = _table(2 * window + 1 if signed else window + 1, width)
+        self.distances = table(2 * window + 1 if signed else window + 1, width)
         self.attention = CrossAttention(width, inner, heads)
         self.norm = nn.LayerNorm(width)
 
@@ -392,8 +397,3 @@ def places(scene: Scene, side: int) -> Tensor:
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2 / size
     i, j = (centre * side).floor().long().clamp(0, side - 1).unbind(dim=1)  # Eq. 3
     return j * side + i
-
-
-def _table(*shape: int) -> nn.Parameter:
-    """Learnable embeddings, started as ViT's."""
-    return nn.Parameter(nn.init.trunc_normal_(torch.empty(*shape), std=0.02))

@@ -226,7 +226,7 @@ class Aia(RelationHead):
         self.mask_padding = mask_padding
         self.out_dim = hidden
         if "M" in blocks:
-            self.memory = MemorySpec(radius=radius, dim=in_dim, max_per_tick=max_per_tick)
+            self.memory = MemorySpec(radius=radius, dim=in_dim, max_per_tick=max_per_tick, discount=True)
 
     def forward(self, scene: Scene) -> Relations:
         people = scene.rois.amax(dim=(2, 3))

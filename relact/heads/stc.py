@@ -120,6 +120,7 @@ class Stc(RelationHead):
         super().__init__()
         self.pooled = pooled
         self.cell_dim = contexts[0]
+        self.reads_maps = len(contexts) == 2  # the second is the fast pathway's frames
         self.project_actor = nn.Linear(in_dim, width) if project else nn.Identity()
         self.project = nn.ModuleList([nn.Linear(c, width) if project else nn.Identity() for c in contexts])
         inputs = [width if project else c for c in contexts]

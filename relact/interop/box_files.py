@@ -32,9 +32,11 @@ __all__ = ["BoxTable", "Format", "VideoBoxes", "read_boxes"]
 Format = Literal["ava", "pickle", "mot", "json", "csv", "ucf24"]
 
 
-def read_boxes(path: str | Path, format: str | None = None, units: str | None = None) -> BoxTable:
+def read_boxes(
+    path: str | Path, format: str | None = None, units: str | None = None, *, expect_ids: bool = False
+) -> BoxTable:
     """The person boxes of `path`; `format` (see above) and `units` ("unit" or "pixel") where the file leaves
-    them open.
+    them open. An AVA csv whose last column is 1 everywhere holds scores, or, with `expect_ids`, one person's id.
 
     Raises InputError with file and line (or entry) for a missing, broken or unknown file, NaN, and x2 < x1.
     """
@@ -46,7 +48,7 @@ def read_boxes(path: str | Path, format: str | None = None, units: str | None = 
         raise InputError(f"{at(path)}: no such file; expected person boxes")
     kind = format or _format_of(Path(path))
     if kind == "ava":
-        return _read_ava(path, units)
+        return _read_ava(path, units, expect_ids)
     if kind == "pickle":
         return _read_pickle(path, units)
     if kind == "mot":
@@ -100,16 +102,18 @@ def _text(path: str | Path) -> str:
         raise InputError(f"{at(path)}: cannot be read ({error.strerror})") from error
 
 
-def _read_ava(path: str | Path, units: str | None) -> BoxTable:
+def _read_ava(path: str | Path, units: str | None, expect_ids: bool) -> BoxTable:
     """The last column is a person id where all rows have actions and whole numbers, as in the ground truth.
 
-    Beside actions, a fraction is the score of the action and says nothing of the box.
+    Beside actions, a fraction is the score of the action and says nothing of the box. A row of the ground truth
+    without its last column has no id (-1).
     """
     table = read_ava_csv(path, "boxes", "pixel" if units == "pixel" else "unit")
     assert table.score is not None
     labelled = table.action >= 0
-    whole = bool((table.score == np.floor(table.score)).all()) and bool((table.score != 1).any())
-    is_truth = bool(labelled.all()) and whole
+    whole = bool((table.score == np.floor(table.score)).all())
+    is_truth = whole and bool(labelled.all()) and (expect_ids or bool((table.score != 1).any()))
+    person = read_ava_csv(path, "groundtruth", "pixel" if units == "pixel" else "unit").person if is_truth else None
     return make_table(
         path=path,
         clock="seconds",
@@ -119,7 +123,7 @@ def _read_ava(path: str | Path, units: str | None) -> BoxTable:
         instant=table.time,
         boxes=table.boxes,
         score=np.where(labelled, 1.0, table.score),
-        person_id=table.score.astype(np.int64) if is_truth else None,
+        person_id=person,
         label=table.action,
         line=table.lines,
         empty_video=table.empty.video,

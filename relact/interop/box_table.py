@@ -211,9 +211,9 @@ def _find_video(name: str, videos: Sequence[str], path: str) -> int:
     for wanted, known in (
         (key, videos),
         (PurePosixPath(key).name, videos),
-        (_bare(key), videos),
-        ("/".join([*PurePosixPath(key).parts[-2:-1], _bare(key)]), [_no_suffix(video) for video in videos]),
-        (_bare(key), [_bare(video) for video in videos]),
+        (bare_name(key), videos),
+        ("/".join([*PurePosixPath(key).parts[-2:-1], bare_name(key)]), [_no_suffix(video) for video in videos]),
+        (bare_name(key), [bare_name(video) for video in videos]),
     ):
         found = [k for k, video in enumerate(known) if video == wanted]
         if len(found) == 1:
@@ -223,7 +223,7 @@ def _find_video(name: str, videos: Sequence[str], path: str) -> int:
             raise InputError(f"{path}: {name!r} may be any of {several}; give the video the name that the file uses")
     if "" in videos:
         return videos.index("")
-    raise InputError(f"{path}: has no boxes of {name!r}; {_known(_bare(key), videos)}")
+    raise InputError(f"{path}: has no boxes of {name!r}; {_known(bare_name(key), videos)}")
 
 
 def _known(wanted: str, videos: Sequence[str]) -> str:
@@ -246,7 +246,8 @@ def _no_suffix(video: str) -> str:
     return str(pure.with_suffix("")) if pure.suffix.lower() in _VIDEO_SUFFIXES else video
 
 
-def _bare(video: str) -> str:
+def bare_name(video: str) -> str:
+    """A video's name without folder and suffix."""
     return PurePosixPath(_no_suffix(video)).name
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from relact.errors import InputError, at
 from relact.interop.catalog import Published, sha256_prefix
-from relact.interop.files import atomic_path
+from relact.interop.files import atomic_path, sha256_of
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that have come and, where the server says it, the bytes to come in all."""
@@ -63,7 +63,7 @@ def fetch_url(url: str, file: str, progress: Progress | None = None, folder: Pat
 
 def verify(path: Path) -> Path:
     """The path, if the file's sha256 is the one recorded when it came (or, for a first look, that of its name)."""
-    digest, record = _digest(path), _record_path(path)
+    digest, record = sha256_of(path), _record_path(path)
     recorded = record.read_text().split()[0] if record.is_file() else sha256_prefix(path.name)
     if recorded is not None and not digest.startswith(recorded):
         raise InputError(
@@ -96,11 +96,6 @@ def _check_arrival(url: str, digest: str, received: int, length: int | None) -> 
     prefix = sha256_prefix(url)
     if prefix is not None and not digest.startswith(prefix):
         raise InputError(f"{url}: its sha256 begins with {digest[:8]}, expected {prefix}; it is not what was published")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _record_path(path: Path) -> Path:

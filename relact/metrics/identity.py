@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from relact.boxes import Floats, iou
+from relact.boxes import Floats
+from relact.interop.box_match import overlapping
 
 Ints = npt.NDArray[np.int64]
 
@@ -56,7 +57,7 @@ def identity_scores(truth: Tracks, predicted: Tracks, min_iou: float = 0.5) -> I
 
     The pairing of ids that maximises the common boxes (IoU >= `min_iou`) minimises IDFN + IDFP as well.
     """
-    t, p, overlap = _overlapping_pairs(truth, predicted, min_iou)
+    t, p, overlap = overlapping(truth.tick, truth.boxes, predicted.tick, predicted.boxes, min_iou)
     truth_names, truth_of = np.unique(truth.ids, return_inverse=True)
     predicted_names, predicted_of = np.unique(predicted.ids, return_inverse=True)
     common = np.zeros((len(truth_names), len(predicted_names)))
@@ -100,19 +101,6 @@ def _links(tick: Ints, ids: Ints, max_gap: int | None) -> Ints:
     if max_gap is not None:
         joined &= gap <= max_gap
     return here[joined] * len(ids) + following[joined]
-
-
-def _overlapping_pairs(truth: Tracks, predicted: Tracks, min_iou: float) -> tuple[Ints, Ints, Floats]:
-    """Rows of truth and prediction in one tick that overlap enough, with their IoU."""
-    order = np.argsort(predicted.tick, kind="stable")
-    low = np.searchsorted(predicted.tick[order], truth.tick, side="left")
-    count = np.searchsorted(predicted.tick[order], truth.tick, side="right") - low
-    t = np.repeat(np.arange(len(truth.tick)), count)
-    within = np.arange(len(t)) - np.repeat(np.cumsum(count) - count, count)
-    p = order[np.repeat(low, count) + within]
-    overlap = iou(truth.boxes[t], predicted.boxes[p])
-    enough = overlap >= min_iou
-    return t[enough], p[enough], overlap[enough]
 
 
 def _switches(tick: Ints, true_ids: Ints, predicted_ids: Ints, overlap: Floats) -> int:

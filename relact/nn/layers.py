@@ -1,5 +1,6 @@
 """Small layers that several heads share."""
 
+import torch
 from torch import nn
 
 
@@ -9,3 +10,8 @@ def linear(in_dim: int, out_dim: int, std: float = 0.01) -> nn.Linear:
     nn.init.normal_(layer.weight, std=std)
     nn.init.zeros_(layer.bias)
     return layer
+
+
+def table(*shape: int) -> nn.Parameter:
+    """Learnable embeddings, started as ViT's."""
+    return nn.Parameter(nn.init.trunc_normal_(torch.empty(*shape), std=0.02))

@@ -6,7 +6,8 @@ layer that looks sideways gets its padding zeroed first. Letters: B clips, C cha
 """
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 
 def cells(valid: Tensor, stride: int) -> Tensor:
@@ -49,6 +50,18 @@ def real_places(rows: Tensor, maps: Tensor, clip: Tensor) -> Tensor | None:
 def masked(x: Tensor, real: Tensor | None) -> Tensor:
     """Zero where not real; x itself where all is."""
     return x if real is None else x.masked_fill(~real, 0)
+
+
+def real_group_norm(x: Tensor, real: Tensor | None, norm: nn.GroupNorm) -> Tensor:
+    """GroupNorm with one group over `[A, h, w, d]` whose statistics leave out what is not real (`[A, 1, h, w]`)."""
+    weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
+    if real is None:
+        return F.layer_norm(x, x.shape[1:], weight.expand(x.shape[1:]), bias.expand(x.shape[1:]), norm.eps)
+    real = real.permute(0, 2, 3, 1)
+    count = real.sum(dim=(1, 2, 3), keepdim=True) * x.shape[3]
+    mean = (x * real).sum(dim=(1, 2, 3), keepdim=True) / count
+    variance = ((x - mean) ** 2 * real).sum(dim=(1, 2, 3), keepdim=True) / count
+    return (x - mean) * (variance + norm.eps).rsqrt() * weight + bias
 
 
 class Padding:

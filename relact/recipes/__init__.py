@@ -8,9 +8,11 @@ from pathlib import Path
 from relact.errors import InputError
 from relact.recipe import Recipe, read
 from relact.recipes.debug import debug
+from relact.recipes.memory import debug_acfb, debug_aia, debug_hrafb, debug_hrfb, debug_igmn, debug_lfb, debug_lrb
 from relact.recipes.ucf24 import ucf24_small
 
-RECIPES: dict[str, Callable[[], Recipe]] = {recipe.__name__: recipe for recipe in (debug, ucf24_small)}
+_SHIPPED = (debug, debug_acfb, debug_aia, debug_hrafb, debug_hrfb, debug_igmn, debug_lfb, debug_lrb, ucf24_small)
+RECIPES: dict[str, Callable[[], Recipe]] = {recipe.__name__: recipe for recipe in _SHIPPED}
 
 
 def available() -> list[str]:

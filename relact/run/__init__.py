@@ -1,8 +1,9 @@
 """What the command line calls, for Python users too."""
 
-from relact.run.detection import Result, detect, detect_files
+from relact.run.detection import detect, detect_files
 from relact.run.machine import doctor
 from relact.run.models import create_model, evaluate, load_model
+from relact.run.one_video import Result
 from relact.run.play import demo
 from relact.run.tables import backbone_table, head_table
 from relact.run.training import test, train

@@ -88,7 +88,31 @@ def load_model(weights: str | Path, *, device: torch.device | str = "cpu") -> Ac
         return _published_model(str(weights)).to(device).eval()
     model = build_model(read(folder / "recipe.json"), LabelMap.load(folder / "labels.csv"))
     load_weights(folder, model)
+    model.foreign_rows = (folder / PRODUCER).is_dir()
     return model.to(device).eval()
+
+
+PRODUCER = "producer"
+"""The folder, within that of a run, of the frozen model that wrote the bank which the run was trained with."""
+
+
+def load_producer(weights: str | Path, *, device: torch.device | str = "cpu") -> ActionDetector | None:
+    """The model that writes the rows that the model of a run folder reads; None where that is the model itself.
+
+    It is a run folder `producer/` within the run's. Raises InputError where it looks at other clips than the model.
+    """
+    folder = Path(weights) / PRODUCER
+    if not folder.is_dir():
+        return None
+    producer, model = load_model(folder, device=device), read(Path(weights) / "recipe.json")
+    clip = model.backbone.num_frames, model.backbone.frame_stride, model.transform.short_side, model.data.rate
+    its = producer.clip
+    if (its.num_frames, its.frame_stride, its.short_side, its.rate) != clip:
+        raise InputError(
+            f"{folder}: looks at clips of {its.num_frames} frames, {its.frame_stride} apart, short side "
+            f"{its.short_side}, at a rate of {its.rate}; the model that reads its rows at {clip}; expected the same"
+        )
+    return producer
 
 
 def weights_file(weights: str | Path) -> Path:

@@ -1,6 +1,8 @@
 """Train a recipe, test a run."""
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
@@ -19,10 +21,12 @@ from relact.model import ActionDetector
 from relact.nn.memory import keep_freed_memory
 from relact.nn.precision import default_device, resolve
 from relact.recipe import Recipe, build_model, override, read, to_dict
-from relact.run.models import load_model
-from relact.train.checkpoint import load_state, load_weights, save_model, save_state, seed_everything
-from relact.train.evaluate import judge
+from relact.run import banks
+from relact.run.models import PRODUCER, load_model
+from relact.train.checkpoint import STATE, load_state, load_weights, save_model, save_state, seed_everything
+from relact.train.evaluate import METRICS, judge
 from relact.train.loop import fit, train_step
+from relact.train.memory import OfflineMemory, OnlineMemory
 from relact.train.optim import optimiser
 from relact.types import Batch, Clip
 from relact.weights import fetch
@@ -35,35 +39,56 @@ def train(recipe: Recipe, out: Path, *, resume: bool = False, device: str | None
     where = _device(device)
     dtype = resolve(recipe.train.precision, where)
     labels = recipe.data.label_map()
+    if recipe.memory.mode == "offline":
+        _first_stage(recipe, out, resume=resume, device=device, say=say)
+        resume = resume and (out / STATE).is_file()
     samples = recipe.data.samples("train")
     if not samples:
         raise InputError(f"{recipe.name}: no keyframes to train on in {recipe.data.root}")
+    (out / METRICS).unlink(missing_ok=True)
     seed_everything(recipe.train.seed)
     model = build_model(recipe, labels).to(where)
     if recipe.train.init is not None:
         file = Path(recipe.train.init)
         say(str(load_published(model.backbone, file if file.is_file() else fetch(recipe.train.init))))
-    batches = loader(recipe, samples, training=True)
+    recall = banks.recall(recipe, model, samples, out, "train", dtype) if recipe.memory.mode == "offline" else None
+    memory = banks.online(recipe, model, samples)
+    batches = loader(recipe, samples, training=True, recall=recall)
     steps = optimiser(model, recipe.optim)
-    first = _resume(out, model, steps) if resume else 0
+    first = _resume(out, model, steps, memory) if resume else 0
     say(f"{recipe.name}: {len(samples)} keyframes, {len(labels)} actions, {where}, {str(dtype).removeprefix('torch.')}")
     if first == 0:
-        _rehearse(recipe, model, batches, samples, labels=labels, dtype=dtype, folder=out)
+        _rehearse(recipe, model, batches, samples, labels=labels, dtype=dtype, folder=out, recall=recall)
 
     def save(epochs: int) -> None:
         save_model(out, model, to_dict(recipe), labels)
-        save_state(out, epoch=epochs, optimiser=steps)
+        save_state(out, epoch=epochs, optimiser=steps, memory=memory)
 
     fit(
         model, batches, steps, config=recipe.train, optim=recipe.optim, loss=recipe.loss, dtype=dtype, folder=out,
-        save=save, first_epoch=first,
+        memory=memory, save=save, first_epoch=first,
     )  # fmt: skip
-    report = _judge(recipe, model, recipe.data.samples("val"), labels=labels, dtype=dtype, folder=out)
+    report = _judge(recipe, model, "val", labels=labels, dtype=dtype, folder=out)
     if recipe.data.judges_training:
         say(
             "judged on the very clips that it was trained on: this shows that the chain learns, not that it generalises"
         )
     return report
+
+
+def _first_stage(recipe: Recipe, out: Path, *, resume: bool, device: str | None, say: Say) -> None:
+    """The frozen network whose rows the bank holds, in `out/producer`: trained here, or a run that is there already."""
+    folder = out / PRODUCER
+    if recipe.memory.producer_run is not None:
+        banks.take_producer(Path(recipe.memory.producer_run), folder)
+        return
+    first = banks.first_stage(recipe)
+    if resume and banks.is_finished(folder, first):
+        say(f"{folder}: is trained already")
+        return
+    say(f"stage 1 of 2: {first.name}, whose rows fill the bank")
+    train(first, folder, resume=resume and (folder / STATE).is_file(), device=device, say=say)
+    say("stage 2 of 2: with the bank")
 
 
 def _device(name: str | None) -> torch.device:
@@ -73,11 +98,11 @@ def _device(name: str | None) -> torch.device:
     return where
 
 
-def _resume(out: Path, model: ActionDetector, steps: torch.optim.Optimizer) -> int:
+def _resume(out: Path, model: ActionDetector, steps: torch.optim.Optimizer, memory: OnlineMemory | None) -> int:
     if not (out / "state.pt").is_file():
         raise InputError(f"{out}: nothing to resume; there is no state.pt of an earlier run (leave out --resume)")
     load_weights(out, model)
-    return load_state(out, steps)
+    return load_state(out, steps, memory)
 
 
 def _rehearse(
@@ -89,34 +114,29 @@ def _rehearse(
     labels: LabelMap,
     dtype: torch.dtype,
     folder: Path,
+    recall: OfflineMemory | None,
 ) -> None:
     """One batch end to end, evaluation and saving included, so that a mistake shows in a minute and not in a day."""
     before = {name: value.clone() for name, value in model.state_dict().items()}
     assert batches.batch_sampler is not None
     first = list(next(iter(batches.batch_sampler)))
-    batch = collate([cast(ClipDataset, batches.dataset)[index] for index in first])
+    batch = collate([cast(ClipDataset, batches.dataset)[index] for index in first], recall)
+    few = [samples[index] for index in first]
     model.train()
     throwaway = optimiser(model, recipe.optim)
     train_step(
         model,
-        batch.to(next(model.parameters()).device),
+        batch,
         throwaway,
         optim=recipe.optim,
         loss=recipe.loss,
         dtype=dtype,
-    )
-    _judge(
-        recipe,
-        model,
-        [samples[index] for index in first],
-        labels=labels,
-        dtype=dtype,
-        folder=folder / "rehearsal",
+        memory=banks.online(recipe, model, few),
     )
     save_model(folder / "rehearsal", model, to_dict(recipe), labels)
-    for file in sorted((folder / "rehearsal").iterdir()):
-        file.unlink()
-    (folder / "rehearsal").rmdir()
+    recall = recall or banks.recall(recipe, model, few, folder / "rehearsal", "train", dtype)
+    _judge_samples(recipe, model, few, recall, labels=labels, dtype=dtype, folder=folder / "rehearsal")
+    shutil.rmtree(folder / "rehearsal")
     model.load_state_dict(before)
     seed_everything(recipe.train.seed)
 
@@ -139,26 +159,44 @@ def test(
         raise InputError(f"{run}: was trained on {len(model.labels)} actions, the data has {len(labels)} or other ones")
     chosen: Literal["train", "val"] = "train" if split == "train" else "val"
     dtype = resolve(recipe.train.precision, where)
-    return _judge(recipe, model, recipe.data.samples(chosen), labels=model.labels, dtype=dtype, folder=Path(run))
+    return _judge(recipe, model, chosen, labels=model.labels, dtype=dtype, folder=Path(run))
 
 
 def _judge(
     recipe: Recipe,
     model: ActionDetector,
-    samples: Sequence[Sample],
+    split: Literal["train", "val"],
     *,
     labels: LabelMap,
     dtype: torch.dtype,
     folder: Path,
 ) -> AvaReport:
-    batches = loader(recipe, samples, training=False)
+    """With memory in two passes, the first of which fills a bank."""
+    samples = recipe.data.samples(split)
+    recall = banks.recall(recipe, model, samples, folder, split, dtype)
+    return _judge_samples(recipe, model, samples, recall, labels=labels, dtype=dtype, folder=folder)
+
+
+def _judge_samples(
+    recipe: Recipe,
+    model: ActionDetector,
+    samples: Sequence[Sample],
+    recall: OfflineMemory | None,
+    *,
+    labels: LabelMap,
+    dtype: torch.dtype,
+    folder: Path,
+) -> AvaReport:
+    batches = loader(recipe, samples, training=False, recall=recall)
     report = judge(model, batches, samples, labels=labels, cap=recipe.data.cap, dtype=dtype, folder=folder)
-    with atomic_path(folder / "metrics.json") as temporary:
+    with atomic_path(folder / METRICS) as temporary:
         temporary.write_text(report.to_json(), encoding="utf-8")
     return report
 
 
-def loader(recipe: Recipe, samples: Sequence[Sample], *, training: bool) -> "DataLoader[Batch]":
+def loader(
+    recipe: Recipe, samples: Sequence[Sample], *, training: bool, recall: OfflineMemory | None = None
+) -> "DataLoader[Batch]":
     """Batches of clips of like shape; order and augmentation depend on the seed and the epoch alone."""
     dataset = ClipDataset(
         samples,
@@ -173,7 +211,7 @@ def loader(recipe: Recipe, samples: Sequence[Sample], *, training: bool) -> "Dat
     loader: DataLoader[Clip] = DataLoader(
         dataset,
         batch_sampler=batches,
-        collate_fn=collate,
+        collate_fn=partial(collate, recall=recall),
         num_workers=recipe.train.workers,
         pin_memory=torch.cuda.is_available(),
     )

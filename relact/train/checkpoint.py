@@ -15,8 +15,11 @@ from torch import nn
 from relact.errors import InputError
 from relact.interop.files import atomic_path
 from relact.labels import LabelMap
+from relact.train.memory import OnlineMemory
 
 WEIGHTS, RECIPE, LABELS, STATE = "model.safetensors", "recipe.json", "labels.csv", "state.pt"
+BANK = "bank.safetensors"
+"""rows of an online memory"""
 
 
 def save_model(folder: Path, model: nn.Module, recipe: dict[str, Any], labels: LabelMap) -> None:
@@ -29,7 +32,7 @@ def save_model(folder: Path, model: nn.Module, recipe: dict[str, Any], labels: L
         rows.writerows([label.id, label.name, label.group, int(label.evaluated)] for label in labels)
     tensors = {name: value.detach().contiguous().cpu() for name, value in model.state_dict().items()}
     with atomic_path(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt", "producer": "relact"})
+        save_file(tensors, temporary, metadata={"format": "pt"})  # one note: the order of several is random
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:
@@ -45,10 +48,15 @@ def load_weights(folder: Path, model: nn.Module) -> None:
         raise InputError(f"{path}: these weights do not fit the model of {RECIPE}: {first}") from None
 
 
-def save_state(folder: Path, *, epoch: int, optimiser: torch.optim.Optimizer) -> None:
-    """What a stopped run needs besides the weights to go on exactly: step counters and random states."""
+def save_state(
+    folder: Path, *, epoch: int, optimiser: torch.optim.Optimizer, memory: OnlineMemory | None = None
+) -> None:
+    """What a stopped run needs besides the weights to go on exactly: step counters, random states, an online bank."""
+    if memory is not None:
+        memory.bank.save(folder / BANK)
     state = {
         "epoch": epoch,
+        "last_loss": 0.0 if memory is None else memory.last_loss,
         "optimiser": optimiser.state_dict(),
         "torch_random": torch.get_rng_state(),
         "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -57,9 +65,12 @@ def save_state(folder: Path, *, epoch: int, optimiser: torch.optim.Optimizer) ->
         torch.save(state, temporary)
 
 
-def load_state(folder: Path, optimiser: torch.optim.Optimizer) -> int:
-    """Restores the optimiser and the random states; returns the number of epochs done."""
+def load_state(folder: Path, optimiser: torch.optim.Optimizer, memory: OnlineMemory | None = None) -> int:
+    """Restores the optimiser, the random states and the online bank; returns the number of epochs done."""
     state = torch.load(folder / STATE, weights_only=True, map_location="cpu")
+    if memory is not None:
+        memory.bank.load(folder / BANK)
+        memory.last_loss = float(state["last_loss"])
     optimiser.load_state_dict(state["optimiser"])
     torch.set_rng_state(state["torch_random"])
     if torch.cuda.is_available() and state["cuda_random"]:

@@ -18,6 +18,9 @@ from relact.model import ActionDetector
 from relact.nn.precision import autocast
 from relact.types import Batch, Keyframe
 
+METRICS = "metrics.json"
+"""the result of a run that has been trained to its end, in its folder"""
+
 
 @torch.inference_mode()
 def predict(

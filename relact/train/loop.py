@@ -17,6 +17,7 @@ from relact.losses import LossConfig, action_loss
 from relact.model import ActionDetector
 from relact.nn.precision import autocast
 from relact.train.log import TrainLog
+from relact.train.memory import OnlineMemory
 from relact.train.optim import OptimConfig, rate
 from relact.types import Batch
 
@@ -48,15 +49,15 @@ def train_epoch(
     loss: LossConfig,
     dtype: torch.dtype,
     log: TrainLog,
+    memory: OnlineMemory | None = None,
 ) -> float:
     """One pass over the data; returns the mean loss."""
-    device = next(model.parameters()).device
     total, steps = 0.0, 0
     for step, batch in enumerate(batches):
         moment = epoch + step / len(batches)
         for group in optimiser.param_groups:
             group["lr"] = rate(optim, moment, epochs)
-        value = train_step(model, batch.to(device), optimiser, optim=optim, loss=loss, dtype=dtype)
+        value = train_step(model, batch, optimiser, optim=optim, loss=loss, dtype=dtype, memory=memory)
         total, steps = total + value, steps + 1
         log.step(
             epoch=round(moment, 4),
@@ -75,8 +76,13 @@ def train_step(
     optim: OptimConfig,
     loss: LossConfig,
     dtype: torch.dtype,
+    memory: OnlineMemory | None = None,
 ) -> float:
-    """Forward, loss, backward, step. A loss that is not finite stops training and says on which keyframes."""
+    """Forward, loss, backward, step, between reading and writing an online memory.
+
+    A loss that is not finite stops training and says on which keyframes.
+    """
+    batch = (memory.read(batch) if memory is not None else batch).to(next(model.parameters()).device)
     with autocast(batch.frames.device, dtype):
         output = model(batch.frames, batch.actors, valid=batch.valid, memory=batch.memory, labels=batch.labels)
     value = action_loss(output.logits, batch.labels, exclusive=model.exclusive, config=loss)
@@ -92,6 +98,9 @@ def train_step(
     if optim.clip_norm is not None:
         nn.utils.clip_grad_norm_(model.parameters(), optim.clip_norm)
     optimiser.step()
+    if memory is not None:
+        assert output.relations.store is not None, "a head with memory stores rows for it"
+        memory.write(batch, output.relations.store, float(value.detach()))
     return float(value.detach())
 
 
@@ -106,6 +115,7 @@ def fit(
     dtype: torch.dtype,
     folder: Path,
     save: Callable[[int], None],
+    memory: OnlineMemory | None = None,
     first_epoch: int = 0,
     quiet: bool = False,
 ) -> None:
@@ -127,6 +137,7 @@ def fit(
                 loss=loss,
                 dtype=dtype,
                 log=log,
+                memory=memory,
             )
             log.epoch(epoch + 1, mean)
             save(epoch + 1)

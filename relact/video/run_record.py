@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from relact.interop.files import atomic_path
+from relact.interop.files import atomic_path, sha256_of
 
 FORMAT = 1
 """Raised when a field changes its meaning."""
@@ -40,6 +40,10 @@ class Protocol:
     """most people kept in a keyframe; None: all"""
     frame_rate: float | None = None
     """the rate to which window and stride refer; None: the video's own"""
+    memory: tuple[int, int] | None = None
+    """keyframes back and ahead that the head's memory holds; None for a head without"""
+    causal: bool = False
+    """nothing after a keyframe's own clip was used"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +57,7 @@ class Weights:
     @classmethod
     def of(cls, path: Path, recipe: str) -> "Weights":
         """Fingerprint a file of weights; reads all of it."""
-        with path.open("rb") as file:
-            return cls(path=str(path), sha256=hashlib.file_digest(file, "sha256").hexdigest(), recipe=recipe)
+        return cls(path=str(path), sha256=sha256_of(path), recipe=recipe)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +126,12 @@ class RunRecord:
     precision: str
     timings: dict[str, float]
     """wall seconds by stage"""
+    delay: dict[str, Any] = field(default_factory=dict)
+    """of the keyframes, from the decoding of the last frame that each needed to its being given out"""
+    producer: Weights | None = None
+    """the model that wrote the rows of the memory; None: the same"""
+    resumed_keyframes: int = 0
+    """taken from a run that was interrupted"""
     outputs: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=versions)

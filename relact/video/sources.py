@@ -60,9 +60,9 @@ class PeopleSource(Protocol):
 
 
 class DetectedPeople:
-    """A person detector and a tracker behind it."""
+    """A person detector and a tracker behind it. `remember`: keep all instants, for `seen`; streams may have no end."""
 
-    def __init__(self, detector: Detector, *, hz: float, every: float, threshold: float) -> None:
+    def __init__(self, detector: Detector, *, hz: float, every: float, threshold: float, remember: bool = True) -> None:
         self.sample_every: float | None = 1 / hz
         self._highest = 0.0  # best box score, kept or not
         self._detector = detector
@@ -70,6 +70,7 @@ class DetectedPeople:
         self._threshold = threshold
         self._recent: deque[tuple[float, People]] = deque()
         self._horizon = every + 30.0  # seconds; a window reaches no further
+        self._remember = remember
         self.seen: list[tuple[float, People]] = []
 
     def see(self, sample: SampledFrame) -> None:
@@ -82,7 +83,8 @@ class DetectedPeople:
         unit = scale(boxes.astype(np.float32), 1 / width, 1 / height).clip(0, 1)
         people = People(boxes=unit, scores=scores.astype(np.float32), ids=ids)
         self._recent.append((sample.frame_s, people))
-        self.seen.append((sample.frame_s, people))
+        if self._remember:
+            self.seen.append((sample.frame_s, people))
         while self._recent[0][0] < sample.frame_s - self._horizon:
             self._recent.popleft()
 

@@ -154,13 +154,14 @@ class JsonTable:
 
     def write(self, detections: Detections) -> None:
         """Append one keyframe, people without actions above the threshold with their best."""
+        person, action = kept(detections.scores, self._threshold)
         keyframe = {
             "time_s": round(detections.time, 6),
             "frame": detections.frame,
             "pts": detections.pts,
             "width": detections.width,
             "height": detections.height,
-            "people": self._people(detections),
+            "people": people_json(detections, self._labels, person, action),
         }
         self._file.write(self._separator + json.dumps(keyframe, ensure_ascii=False))
         self._separator = ",\n"
@@ -169,21 +170,24 @@ class JsonTable:
         """End the document."""
         self._file.write("\n]}\n")
 
-    def _people(self, detections: Detections) -> list[dict[str, Any]]:
-        actions: list[list[dict[str, Any]]] = [[] for _ in detections.person]
-        person, action = kept(detections.scores, self._threshold)
-        scores = _rounded(detections.scores[person, action], 6)
-        for i, k, score in zip(person.tolist(), action.tolist(), scores, strict=True):
-            actions[i].append({"id": self._labels[k].id, "name": self._labels[k].name, "score": score})
-        columns = (
-            detections.person.tolist(),
-            _rounded(detections.boxes, 6),
-            _rounded(boxes_px(detections), 2),
-            _rounded(detections.box_scores, 6),
-            actions,
-        )
-        names = ("person_id", "box", "box_px", "box_score", "actions")
-        return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+def people_json(
+    detections: Detections, labels: LabelMap, person: npt.NDArray[np.intp], action: npt.NDArray[np.intp]
+) -> list[dict[str, Any]]:
+    """The people of a keyframe, with the actions that `person` and `action` pair: rows and columns of the scores."""
+    actions: list[list[dict[str, Any]]] = [[] for _ in detections.person]
+    scores = _rounded(detections.scores[person, action], 6)
+    for i, k, score in zip(person.tolist(), action.tolist(), scores, strict=True):
+        actions[i].append({"id": labels[k].id, "name": labels[k].name, "score": score})
+    columns = (
+        detections.person.tolist(),
+        _rounded(detections.boxes, 6),
+        _rounded(boxes_px(detections), 2),
+        _rounded(detections.box_scores, 6),
+        actions,
+    )
+    names = ("person_id", "box", "box_px", "box_score", "actions")
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 class ParquetTable:

@@ -67,6 +67,17 @@ def test_a_batch_equals_its_clips_one_at_a_time(name: str, config: HeadConfig):
 
 
 @everyone
+def test_a_head_that_says_that_it_reads_no_maps_needs_none(name: str, config: HeadConfig):
+    head = built(config)
+    scene = scene_for(head, (2, 1))
+    if head.reads_maps:
+        with pytest.raises(KeyError):
+            head(dataclasses.replace(scene, maps={}))
+    else:
+        assert torch.equal(head(dataclasses.replace(scene, maps={})).features, head(scene).features)
+
+
+@everyone
 def test_the_order_of_actors_only_permutes_rows(name: str, config: HeadConfig):
     head = built(config)
     whole = scene_for(head, (4,))

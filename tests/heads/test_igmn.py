@@ -69,7 +69,9 @@ def test_every_variant_of_table_1_has_a_name():
     }  # fmt: skip
     assert igmn.Config().roi.expand == 1.25
     assert igmn.Config().roi.expand_train == 1.5
-    assert small().memory == MemorySpec(radius=5, dim=32, include_current=False, max_per_tick=5)
+    assert small().memory == MemorySpec(
+        radius=5, dim=32, include_current=False, max_per_tick=5, identity=True, discount=True
+    )
 
 
 def silence(head: igmn.Igmn) -> None:

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relact.interop.linking import SparseLinker
 from relact.metrics.identity import Tracks, identity_scores, link_scores
-from relact.video.linking import SparseLinker
 from relact.video.tracker import Tracker
 
 scenes = st.tuples(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(0, 7), st.booleans())

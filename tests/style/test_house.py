@@ -87,7 +87,8 @@ def test_evaluation_does_not_import_torch():
 
 
 COMMANDS = {
-    "demo", "detect", "train", "test", "evaluate", "show", "recipes", "heads", "backbones", "doctor", "weights", "data"
+    "demo", "detect", "train", "test", "evaluate", "show", "recipes", "heads", "backbones", "doctor", "weights", "data",
+    "bank",
 }  # fmt: skip
 
 

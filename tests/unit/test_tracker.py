@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from relact.errors import InputError
+from relact.interop.linking import LinkConfig, SparseLinker, link_keyframes
 from relact.video.appearance import CutFinder, Telling, colour_features
-from relact.video.linking import LinkConfig, SparseLinker, link_keyframes
 from relact.video.tracker import Tracker
 
 Boxes = np.ndarray

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from relact.backbones.base import Backbone, BackboneConfig
-from relact.head import HeadConfig, Interface, RelationHead
+from relact.head import HeadConfig, Interface, MemorySpec, RelationHead
 from relact.labels import LabelMap
 from relact.losses import scores
 from relact.nn.padding import Padding, cells, zero_padding
@@ -50,6 +50,8 @@ class ActionDetector(nn.Module):
 
     mean: Tensor
     std: Tensor
+    remembers: bool = True
+    """whether a head with memory is given one in detection: False where it was trained without"""
     foreign_rows: bool = False
     """whether its head was trained with a bank that another model wrote (`producer/` in the run folder)"""
 
@@ -144,6 +146,11 @@ class ActionDetector(nn.Module):
             self.normalise(frames, valid), actors, valid=valid, memory=memory, objects=objects, labels=labels
         )
         return self.judge(scene)
+
+    @property
+    def memory(self) -> MemorySpec | None:
+        """What a bank must give its head; None for a head that looks at one clip, or was trained to."""
+        return self.head.memory if self.remembers else None
 
     def judge(self, scene: Scene) -> Output:
         """Everything behind `look`."""

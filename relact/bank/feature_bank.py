@@ -34,9 +34,12 @@ class Producer:
     """sha256 of the recipe"""
     weights: str
     """sha256 of the weights"""
+    data: str = ""
+    """sha256 of the keyframes and boxes that it looked at"""
 
     def __str__(self) -> str:
-        return f"head {self.head}, recipe {self.recipe[:12]}, weights {self.weights[:12]}"
+        data = f", keyframes and boxes {self.data[:12]}" if self.data else ""
+        return f"head {self.head}, recipe {self.recipe[:12]}, weights {self.weights[:12]}{data}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,6 +59,7 @@ class BankSummary:
             ("made by head", manifest.producer.head),
             ("recipe, sha256", manifest.producer.recipe),
             ("weights, sha256", manifest.producer.weights),
+            ("of keyframes and boxes, sha256", manifest.producer.data),
             ("a row", shape),
             ("rows", f"{self.rows} in {len(self.videos)} videos, {self.nbytes / 1e6:.1f} MB"),
             ("ticks with rows", f"{self.ticks}; {mean:.2f} rows each, {most} at most"),

@@ -50,9 +50,10 @@ def build(
     run = Path(run)
     recipe = override(read(run / RECIPE), settings or {})
     model = load_model(run, device=device or default_device())
+    samples = recipe.data.samples("train" if split == "train" else "val")
     return build_bank(
-        model, recipe.data.samples("train" if split == "train" else "val"), Path(out), recipe=recipe,
-        producer=producer_of(run), dtype=resolve(recipe.train.precision, model.mean.device),
+        model, samples, Path(out), recipe=recipe, producer=producer_of(run, samples),
+        dtype=resolve(recipe.train.precision, model.mean.device),
     )  # fmt: skip
 
 
@@ -73,8 +74,8 @@ def recall(
         return None
     spec = _spec(recipe, model)
     folder, source = run / "bank" / split, run / PRODUCER if recipe.memory.mode == "offline" else run
-    producer = producer_of(source)
-    if _is_stale(folder, producer, samples):
+    producer = producer_of(source, samples)
+    if _is_stale(folder, producer):
         shutil.rmtree(folder)
     if not _is_finished(folder):
         writer = model if source == run else load_model(source, device=model.mean.device)
@@ -131,23 +132,26 @@ def _is_finished(folder: Path) -> bool:
     return (folder / MANIFEST).is_file() and Manifest.read(folder).sealed
 
 
-def _is_stale(folder: Path, producer: Producer, samples: Sequence[Sample]) -> bool:
-    """Whether the run's own bank was made by earlier weights, or of other videos."""
+def _is_stale(folder: Path, producer: Producer) -> bool:
+    """Whether the run's own bank was made by earlier weights, or of other boxes."""
     if not (folder / MANIFEST).is_file():
         return folder.is_dir()
-    manifest = Manifest.read(folder)
-    videos = {sample.key.video for sample in samples}
-    return manifest.producer != producer or (manifest.sealed and set(manifest.videos) != videos)
+    return Manifest.read(folder).producer != producer
 
 
-def producer_of(run: Path) -> Producer:
-    """Who the network of a run folder is, for the banks that it fills."""
+def producer_of(run: Path, samples: Sequence[Sample]) -> Producer:
+    """Who the network of a run folder is and what it looks at, for the bank that it fills."""
     recipe = read(run / RECIPE)
     text = json.dumps(to_dict(recipe), sort_keys=True)
+    data = hashlib.sha256()
+    for sample in sorted(samples, key=lambda sample: sample.key):
+        data.update(repr(tuple(sample.key)).encode())
+        data.update(sample.boxes.tobytes() + sample.person.tobytes())
     return Producer(
         head=heads.name_of(recipe.head),
         recipe=hashlib.sha256(text.encode()).hexdigest(),
         weights=sha256_of(run / WEIGHTS),
+        data=data.hexdigest(),
     )
 
 

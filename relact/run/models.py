@@ -86,7 +86,9 @@ def load_model(weights: str | Path, *, device: torch.device | str = "cpu") -> Ac
     folder = Path(weights)
     if not folder.is_dir():
         return _published_model(str(weights)).to(device).eval()
-    model = build_model(read(folder / "recipe.json"), LabelMap.load(folder / "labels.csv"))
+    recipe = read(folder / "recipe.json")
+    model = build_model(recipe, LabelMap.load(folder / "labels.csv"))
+    model.remembers = recipe.memory.mode != "none"
     load_weights(folder, model)
     model.foreign_rows = (folder / PRODUCER).is_dir()
     return model.to(device).eval()

@@ -294,7 +294,7 @@ def _record(
     model, config, info = setup.model, setup.config, stream.info
     device = next(model.parameters()).device
     size, head = fingerprint(Path(video)) if Path(video).is_file() else (None, None)
-    spec = model.head.memory
+    spec = model.memory
     return RunRecord(
         protocol=Protocol(
             keyframe_period=config.every,

@@ -83,7 +83,7 @@ class Judge:
         self._name = name
         self._dtype = resolve(precision, self.device)
         self._linker = SparseLinker(period=every)
-        spec = model.head.memory
+        spec = model.memory
         self._spec = dataclasses.replace(spec, future=0) if spec is not None and causal else spec
         self._bank = None if self._spec is None else RecentBank(self._spec)
         self._ahead = 0 if self._spec is None else reach(self._spec)[1]

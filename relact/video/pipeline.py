@@ -108,7 +108,7 @@ def detect_stream(
 
 def _cautions(model: ActionDetector, config: DetectConfig, stream: FrameStream) -> list[str]:
     """What a person should know before the first result."""
-    spec, said = model.head.memory, list[str]()
+    spec, said = model.memory, list[str]()
     if spec is None:
         return said
     ahead = spec.radius if spec.future is None else spec.future

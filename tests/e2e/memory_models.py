@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from relact.head import HeadConfig
-from relact.heads import acar, amcrnet, igmn, lfb, mrsn
+from relact.heads import acar, amcrnet, igmn, lfb, linear, mrsn
 from relact.labels import LabelMap
 from relact.recipe import Recipe, build_model, to_dict
-from relact.run import load_model
 from relact.train.checkpoint import save_model
+from relact.train.memory import MemoryConfig
 
 HEADS: dict[str, HeadConfig] = {
     "lfb": lfb.Config(radius=3, future=2, max_per_tick=2, width=16),
@@ -33,9 +33,9 @@ def stir(model: nn.Module, seed: int) -> None:
 def run_folder(folder: Path, recipe: Recipe, head: HeadConfig, labels: LabelMap, seed: int = 0) -> Path:
     """A run folder as `relact train` leaves it."""
     torch.manual_seed(seed)
-    recipe = dataclasses.replace(recipe, head=head)
+    remembers = not isinstance(head, linear.Config)
+    recipe = dataclasses.replace(recipe, head=head, memory=MemoryConfig(mode="online" if remembers else "none"))
     model = build_model(recipe, labels)
     stir(model.head, seed)
     save_model(folder, model, to_dict(recipe), labels)
-    load_model(folder)
     return folder

@@ -80,7 +80,7 @@ def test_each_bank_trains_and_is_tested(bank: str, mode: str, recipe: Callable[.
     made = FeatureBank.open(tmp_path / "bank" / "val")
     assert len(made) == 2 * 4 * 2
     source = tmp_path / "producer" if mode == "offline" else tmp_path
-    assert made.manifest.producer == banks.producer_of(source)
+    assert made.manifest.producer == banks.producer_of(source, chosen.data.samples("val"))
     assert run_test(tmp_path).mAP == report.mAP
 
 
@@ -159,7 +159,20 @@ def test_a_bank_of_other_weights_is_built_again(recipe: Callable[..., Recipe], t
     train(other, tmp_path, say=quiet)
     new = FeatureBank.open(tmp_path / "bank" / "train").manifest.producer
     assert new != old
-    assert new == banks.producer_of(tmp_path / "producer")
+    assert new == banks.producer_of(tmp_path / "producer", chosen.data.samples("train"))
+
+
+def test_a_bank_of_other_boxes_is_built_again(recipe: Callable[..., Recipe], toy: Path, tmp_path: Path):
+    chosen = recipe("lfb", "offline", epochs=1)
+    train(chosen, tmp_path / "run", say=quiet)
+    rows = (toy / "groundtruth.csv").read_text().splitlines()
+    (toy / "fewer.csv").write_text("\n".join(rows[::2]) + "\n")
+    before = FeatureBank.open(tmp_path / "run" / "bank" / "val")
+    run_test(tmp_path / "run", settings={"data.val": "fewer.csv"})
+    after = FeatureBank.open(tmp_path / "run" / "bank" / "val")
+    assert after.manifest.producer.weights == before.manifest.producer.weights
+    assert after.manifest.producer.data != before.manifest.producer.data
+    assert 0 < len(after) < len(before)
 
 
 def test_a_trained_network_can_be_given_as_the_producer(recipe: Callable[..., Recipe], tmp_path: Path):

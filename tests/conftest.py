@@ -3,6 +3,11 @@
 import os
 from pathlib import Path
 
+# Workers that each take all processors wait for each other most of the time; commands that tests start obey it too.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    threads = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, threads)))
+
 import pytest
 import torch
 from jaxtyping import install_import_hook

@@ -219,13 +219,15 @@ def _stores(
 ) -> Iterator[tuple[Batch, torch.Tensor]]:
     """What the head stores of each batch, from the one on that holds the first keyframe behind a tick."""
     device = next(model.parameters()).device
-    model.head.archive = True
-    for batch in _loader(samples, recipe, behind):
-        moved = batch.to(device)
-        with autocast(device, dtype):
-            relations = model(moved.frames, moved.actors, valid=moved.valid).relations
-        yield batch, relations.features if relations.store is None else relations.store
-    model.head.archive = False
+    before, model.head.archive = model.head.archive, True
+    try:
+        for batch in _loader(samples, recipe, behind):
+            moved = batch.to(device)
+            with autocast(device, dtype):
+                relations = model(moved.frames, moved.actors, valid=moved.valid).relations
+            yield batch, relations.features if relations.store is None else relations.store
+    finally:
+        model.head.archive = before  # a bank that is filled in training goes on after a test
 
 
 def _dim(model: ActionDetector, recipe: Recipe, samples: list[Sample], dtype: torch.dtype) -> int:

@@ -6,6 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from relact import backbones, heads
+from relact.bank.window import reach
 from relact.head import HeadConfig
 from relact.labels import LabelMap
 from relact.model import ActionDetector
@@ -112,7 +113,7 @@ def _empty_memory(model: ActionDetector) -> Memory | None:
     spec = model.head.memory
     if spec is None:
         return None
-    ticks = spec.radius + (spec.radius if spec.future is None else spec.future) + spec.include_current
+    ticks = sum(reach(spec)) + spec.include_current
     slots = ticks * (spec.max_per_tick or 3)
     whole = torch.empty(1, slots, dtype=torch.long)
     return Memory(

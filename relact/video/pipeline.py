@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from relact.bank.window import reach
 from relact.data.decode import Frame, FrameStream
 from relact.data.windows import KeyframeWindow, SampledFrame, WindowSpec, WindowStream
 from relact.model import ActionDetector
@@ -111,7 +112,7 @@ def _cautions(model: ActionDetector, config: DetectConfig, stream: FrameStream) 
     spec, said = model.memory, list[str]()
     if spec is None:
         return said
-    ahead = spec.radius if spec.future is None else spec.future
+    _, ahead = reach(spec)
     if config.every != 1.0:
         reach = f"{spec.radius * config.every:g} s back"
         reach += "" if config.causal else f" and {ahead * config.every:g} s ahead"

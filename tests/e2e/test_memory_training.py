@@ -35,7 +35,7 @@ SMALL: dict[str, HeadConfig] = {
     "aia": pairwise.Config(method="aia", reduce=16, hidden=16),
 }
 OFFLINE = ["lfb", "acfb", "hrfb", "hrafb", "lrb"]
-ONLINE = ["hrfb", "hrafb", "igmn", "aia"]
+ONLINE = ["acfb", "hrfb", "hrafb", "igmn", "aia"]
 
 
 @pytest.fixture(scope="module")

@@ -114,9 +114,9 @@ def _cautions(model: ActionDetector, config: DetectConfig, stream: FrameStream) 
         return said
     _, ahead = reach(spec)
     if config.every != 1.0:
-        reach = f"{spec.radius * config.every:g} s back"
-        reach += "" if config.causal else f" and {ahead * config.every:g} s ahead"
-        said.append(f"the head's memory counts keyframes: {config.every:g} s apart, it reaches {reach}")
+        seconds = f"{spec.radius * config.every:g} s back"
+        seconds += "" if config.causal else f" and {ahead * config.every:g} s ahead"
+        said.append(f"the head's memory counts keyframes: {config.every:g} s apart, it reaches {seconds}")
     if stream.live and not config.causal and ahead:
         said.append(f"the head reads {ahead * config.every:g} s ahead, so results come as late; --causal does not wait")
     return said

@@ -1,11 +1,11 @@
-"""The commands that get or make files to work with: weights fetch, weights convert, data toy."""
+"""The commands that get or make files to work with: weights fetch, weights convert."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from relact.cli.app import data_app, errors, say, weights_app
+from relact.cli.app import errors, weights_app
 
 
 @weights_app.command("fetch")
@@ -41,21 +41,3 @@ def weights_convert(
     from relact.weights import convert
 
     print(convert(checkpoint, layout=layout, out=out, preset=preset))
-
-
-@data_app.command("toy")
-def data_toy(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
-    videos: Annotated[int, typer.Option(min=1)] = 2,
-    people: Annotated[int, typer.Option(min=0)] = 3,
-    seconds: Annotated[float, typer.Option(min=1)] = 8.0,
-    seed: int = 0,
-) -> None:
-    """Generate little videos of stick people with exact labels, in AVA's format.
-
-    Example: relact data toy --out toy --videos 4
-    """
-    from relact.data.toy import generate
-
-    generate(out, videos=videos, people=people, seconds=seconds, seed=seed)
-    say(f"{videos} videos and their labels are in {out}")

@@ -1,32 +1,34 @@
-"""How good a result is: the protocols of `relact evaluate`, and how their reports are shown and written."""
+"""How good a result is: the protocols of `relact evaluate`; those of UCF101-24 and J-HMDB are in `judge_videos`."""
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 import typer
-from rich.table import Table
 from typer.core import TyperGroup
 
-from relact.cli.app import app, errors, screen
+from relact.cli.app import app
+from relact.cli.shown import show_comparison, show_links, show_report, write_json
 from relact.errors import InputError
 
-if TYPE_CHECKING:
-    from relact.metrics.links import LinkCounts, LinksReport
+__all__ = ["evaluate_app", "picture_of", "show_report", "write_json"]
 
 Units = Literal["unit", "pixel"]
-PROTOCOLS = {"ava": "frame-mAP at IoU 0.5", "links": "ids of people"}
+PROTOCOLS = {
+    "ava": "AVA's frame-mAP", "ucf24": "frame-mAP of UCF101-24", "jhmdb": "frame-mAP of J-HMDB-21",
+    "video": "video-mAP", "links": "ids of people", "compare": "two results",
+}  # fmt: skip
 
 
 class _Protocols(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[0] not in self.commands:
-            known = " and ".join(f"{name} ({what})" for name, what in PROTOCOLS.items())
+            known = ", ".join(f"{name} ({what})" for name, what in PROTOCOLS.items())
             raise InputError(f"no protocol named {args[0]!r}: there are {known}")
         return super().resolve_command(ctx, args)
 
 
-evaluate_app = typer.Typer(cls=_Protocols, no_args_is_help=True, help="Judge predictions: actions (ava), ids (links).")
+evaluate_app = typer.Typer(cls=_Protocols, no_args_is_help=True, help="Judge predictions: actions, tubes, ids.")
 app.add_typer(evaluate_app, name="evaluate")
 
 
@@ -41,6 +43,13 @@ def ava(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write mAP, ap_by_class, ap_by_group to this file.")
     ] = None,
+    box_source: Annotated[str | None, typer.Option(help="Where the boxes come from; written into the result.")] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Look for faults of keys, ids, boxes. Done anyway where mAP < 0.01.")
+    ] = False,
+    show_errors: Annotated[
+        bool, typer.Option("--errors", help="Count kinds of errors, and what mending each would give.")
+    ] = False,
 ) -> None:
     """Judge actions by AVA's official protocol: frame-mAP at IoU 0.5.
 
@@ -55,6 +64,9 @@ def ava(
         exclude=exclude,
         cap=cap,
         box_units=box_units,
+        box_source=box_source,
+        explain=explain or None,
+        errors=show_errors,
     )
     if json_file is not None:
         write_json(json_file, report)
@@ -97,61 +109,42 @@ def links(
     report = evaluate_links(
         predictions, groundtruth, max_gap=max_gap, min_iou=min_iou, box_threshold=box_threshold,
         relink=LinkConfig(max_gap=link_gap or 1) if relink else None,
-        box_units=box_units, fps=fps, picture=None if picture is None else _picture(picture),
+        box_units=box_units, fps=fps, picture=None if picture is None else picture_of(picture),
     )  # fmt: skip
     if json_file is not None:
         write_json(json_file, report)
-    _show_links(report)
+    show_links(report)
 
 
-def _picture(text: str) -> tuple[int, int]:
+@evaluate_app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="Result of `relact evaluate --json`, or metrics.json.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another result of the same measure.")],
+    at: Annotated[
+        str, typer.Option(help="IoU at which classes of video-mAP are compared: 0.2, 0.5, 0.75, 0.5:0.95.")
+    ] = "0.5",
+    plot: Annotated[Path | None, typer.Option(help="Also draw the differences by class into this PNG.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the comparison to this file.")] = None,
+) -> None:
+    """Say where two results differ: protocols first, then means, groups and classes.
+
+    Example: relact evaluate compare runs/linear/metrics.json runs/acar/metrics.json --plot difference.png
+    """
+    from relact.metrics.compare import compare_results
+
+    comparison = compare_results(first, second, threshold=at)
+    if json_file is not None:
+        write_json(json_file, comparison)
+    if plot is not None:
+        from relact.metrics.compare_plot import draw
+
+        draw(comparison, plot)
+    show_comparison(comparison)
+
+
+def picture_of(text: str) -> tuple[int, int]:
+    """Width and height."""
     if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", text):
         raise InputError(f"--picture {text}: expected WIDTHxHEIGHT in pixels, such as 1280x720")
     width, height = text.split("x")
     return int(width), int(height)
-
-
-class Report(Protocol):
-    """What can be written as JSON."""
-
-    def to_json(self) -> str:
-        """All of it as text."""
-
-
-def write_json(path: Path, report: Report) -> None:
-    """The report as a file, whole or not at all."""
-    from relact.interop.files import atomic_path
-
-    with atomic_path(path) as temporary:
-        temporary.write_text(report.to_json(), encoding="utf-8")
-
-
-def show_report(report: Any) -> None:
-    """AP of each action, of groups, and mAP."""
-    table = Table("id", "action", "AP")
-    for action in report.classes:
-        table.add_row(str(action.id), action.name, "no truth" if action.ap is None else f"{action.ap:.4f}")
-    screen.print(table)
-    for group, ap in report.ap_by_group.items():
-        screen.print(f"{group:>8}  {'no truth' if ap is None else f'{ap:.4f}'}", highlight=False)
-    screen.print(f"mAP@0.5 {report.mAP:.4f}", highlight=False)
-    for warning in report.warnings:
-        errors.print(f"warning: {warning}")
-
-
-def _show_links(report: "LinksReport") -> None:
-    """A line for each video and one for all."""
-    table = Table("video", "precision", "recall", "links made", "true links", "IDF1", "switches", "boxes", "true boxes")
-    for name, counts in report.videos.items():
-        table.add_row(name or "(no name)", *_cells(counts))
-    table.add_section()
-    table.add_row("all", *_cells(report.total))
-    screen.print(table)
-    for warning in report.warnings:
-        errors.print(f"warning: {warning}")
-
-
-def _cells(counts: "LinkCounts") -> list[str]:
-    shares = ["none" if share is None else f"{share:.4f}" for share in (counts.precision, counts.recall, counts.idf1)]
-    numbers = [str(n) for n in (counts.switches, counts.predicted_boxes, counts.true_boxes)]
-    return [*shares[:2], str(counts.predicted), str(counts.true), shares[2], *numbers]

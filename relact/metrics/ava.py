@@ -26,6 +26,10 @@ from relact.metrics.ava_report import (
     explain_no_truth,
     explain_overlap,
 )
+from relact.metrics.errors import ErrorReport, analyse
+from relact.metrics.explain import EXPLAIN_BELOW, Explanation
+from relact.metrics.explain import explain as find_faults
+from relact.metrics.explain_side import Side
 from relact.metrics.frame_map import Bools, Floats, FrameAp, Ints, LabelledBoxes, frame_ap
 
 OFFICIAL_CAP = 50
@@ -54,16 +58,22 @@ def evaluate(
     *,
     iou_threshold: float = 0.5,
     box_units: Units = "unit",
+    box_source: str | None = None,
+    explain: bool | None = None,
+    errors: bool = False,
 ) -> AvaReport:
     """AVA frame-mAP of a predictions csv against a ground truth csv; `labels` lists the actions that count.
 
     `exclude` is a file of excluded timestamps. `cap` = best rows a keyframe, 0 for all (not the official
     number). `box_units` is what both files hold. Equal scores count in file order (officially it varies with
-    numpy). Raises InputError for unreadable files, and where no ground truth is of an action that counts.
+    numpy). `box_source` is written into the protocol. `explain`: look for faults; None: where the mAP is below
+    0.01. `errors`: count the kinds of errors. Raises InputError for unreadable files, and where no ground truth
+    is of an action that counts.
     """
     if cap < 0:
         raise InputError(f"cap {cap}: expected how many rows a keyframe count, or 0 for all of them")
-    counted = LabelMap.load(labels).evaluated()
+    whole = LabelMap.load(labels)
+    counted = whole.evaluated()
     truth = _table(groundtruth, "groundtruth", box_units)
     found = _table(predictions, "predictions", box_units)
     known = _Known.of(truth.keyframes)
@@ -79,6 +89,8 @@ def evaluate(
         num_classes=len(counted),
         iou_threshold=iou_threshold,
     )
+    if explain is None:
+        explain = not result.mean >= EXPLAIN_BELOW
     return AvaReport(
         mAP=result.mean,
         classes=tuple(_class_results(result, counted)),
@@ -96,14 +108,41 @@ def evaluate(
             "cap": cap,
             "classes": len(counted),
             "classes_with_groundtruth": int((result.truths > 0).sum()),
+            "labels": None if isinstance(labels, LabelMap) else str(labels),
+            "box_source": box_source,
+            "keyframes": len(known.keys),
             "excluded_keyframes": int(excluded.sum()),
+            "matching": "best only",
+            "area": "envelope",
             "ties": "file order",
             "groundtruth": truth.path,
             "predictions": found.path,
             "exclude": None if exclude is None or isinstance(exclude, Keyframes) else str(exclude),
         },
         warnings=tuple(_warnings(truth, found, counted, detections, reason, result, iou_threshold)),
+        explanation=_explanation(truth, found, known, excluded, whole) if explain else None,
+        errors=_errors(truths, detections.take(used), _scores(found)[used], result, counted, iou_threshold)
+        if errors
+        else None,
     )
+
+
+def _explanation(truth: AvaTable, found: AvaTable, known: "_Known", excluded: Bools, labels: LabelMap) -> Explanation:
+    sides = [
+        Side(
+            path=table.path, videos=table.videos, video=table.video, instant=table.time, boxes=table.boxes,
+            action=table.action, score=np.ones(len(table)) if table.score is None else table.score,
+        )
+        for table in (truth, found)
+    ]  # fmt: skip
+    return find_faults(sides[0], sides[1], labels, excluded=excluded[known.find(truth.row_keyframes)])
+
+
+def _errors(
+    truths: LabelledBoxes, found: LabelledBoxes, scores: Floats, result: FrameAp, labels: LabelMap, iou_threshold: float
+) -> ErrorReport:
+    taken = np.where(result.right, result.best, -1)
+    return analyse(truths, found, scores, taken, labels, area="envelope", iou_threshold=iou_threshold)
 
 
 def _table(source: AvaTable | str | Path, kind: Kind, box_units: Units) -> AvaTable:

@@ -1,12 +1,14 @@
-"""What an AVA evaluation says: the numbers, the protocol that they hold for, and why a number is zero."""
+"""What an evaluation of frames says: the numbers, the protocol that they hold for, and why a number is zero."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from relact.interop.ava_csv import AvaTable
 from relact.labels import LabelMap
+from relact.metrics.errors import ErrorReport
+from relact.metrics.explain import Explanation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +29,8 @@ class AvaReport:
 
     `counts`: keyframes judged, ground-truth boxes and prediction rows read and used; `ignored`: prediction
     rows that did not count, by reason; `protocol`: everything that the number depends on; `warnings`: what a
-    reader must know.
+    reader must know; `explanation`: faults that make a number low, None where nobody looked; `errors`: what is
+    wrong and what mending it would be worth, where that was asked for.
     """
 
     mAP: float
@@ -36,6 +39,8 @@ class AvaReport:
     ignored: dict[str, int]
     protocol: dict[str, str | int | float | None]
     warnings: tuple[str, ...]
+    explanation: Explanation | None = None
+    errors: ErrorReport | None = None
 
     @property
     def ap_by_class(self) -> dict[int, float | None]:
@@ -52,15 +57,21 @@ class AvaReport:
 
     def to_dict(self) -> dict[str, object]:
         """All of it as plain values; ids as text, as JSON wants its keys."""
-        return {
+        content: dict[str, object] = {
             "mAP": self.mAP,
             "ap_by_group": self.ap_by_group,
             "ap_by_class": {str(identity): ap for identity, ap in self.ap_by_class.items()},
+            "classes": [asdict(result) for result in self.classes],
             "counts": self.counts,
             "ignored": self.ignored,
             "protocol": self.protocol,
             "warnings": list(self.warnings),
         }
+        if self.explanation is not None:
+            content["explanation"] = self.explanation.to_dict()
+        if self.errors is not None:
+            content["errors"] = self.errors.to_dict()
+        return content
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"

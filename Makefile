@@ -18,7 +18,14 @@ demo: $(VENV)/.ready  ## generated videos: train, detect, draw, judge
 test: $(VENV)/.ready  ## everything that runs in minutes on a CPU
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-all: $(VENV)/.ready  ## also what is slow, or needs a GPU (skipped where there is none)
+$(VENV)/.browser: $(VENV)/.ready  # where no Chromium can be had, its tests skip and say so
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]' || echo "no Playwright"
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
+	  { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } || \
+	  $(BIN)/playwright install --with-deps chromium || echo "no Chromium: the tests in a browser will skip"
+	@touch $@
+
+test-all: $(VENV)/.browser  ## also what is slow, or needs a browser or a GPU (skipped where there is none)
 	$(BIN)/python -m pytest -m '' -n 2 --dist worksteal
 
 check: $(VENV)/.ready  ## lint, format, types, imports

@@ -129,12 +129,14 @@ class ActionDetector(nn.Module):
         memory: Memory | None = None,
         objects: Actors | None = None,
         labels: Float[Tensor, "A K"] | None = None,
+        maps: dict[str, Tensor] | None = None,
     ) -> Output:
         """Logits of every actor.
 
         `frames` are 0..255 in uint8, or floats already normalised; `valid` is each clip's real (height, width) where
         clips of unequal size were padded, on the host. Boxes of `actors` are pixels of the clip. `objects` are things
-        near them (AIA); `labels` the truth in training, for heads with losses of their own.
+        near them (AIA); `labels` the truth in training, for heads with losses of their own; `maps` what the backbone
+        made of the frames at another time (only their size is then read).
         """
         if len(actors.counts) != len(frames):
             raise ValueError(
@@ -142,9 +144,8 @@ class ActionDetector(nn.Module):
             )
         if valid is None:
             valid = torch.tensor([frames.shape[-2:]] * len(frames)).reshape(-1, 2)
-        scene = self.look(
-            self.normalise(frames, valid), actors, valid=valid, memory=memory, objects=objects, labels=labels
-        )
+        frames = self.normalise(frames, valid)
+        scene = self.look(frames, actors, valid=valid, memory=memory, objects=objects, labels=labels, maps=maps)
         return self.judge(scene)
 
     @property
@@ -177,13 +178,14 @@ class ActionDetector(nn.Module):
         memory: Memory | None = None,
         objects: Actors | None = None,
         labels: Float[Tensor, "A K"] | None = None,
+        maps: dict[str, Tensor] | None = None,
     ) -> Scene:
         """Everything before the head."""
         padded = None if self.head.mask_padding else (frames.shape[3], frames.shape[4])
         seen = valid if padded is None else torch.tensor([padded] * len(valid)).reshape(-1, 2)
-        if padded is not None:  # with zeros that no layer zeroes again
+        if padded is not None and maps is None:  # with zeros that no layer zeroes again
             frames = zero_padding(frames, Padding.of(frames, valid), 1)
-        maps = self.backbone(frames, seen)
+        maps = self.backbone(frames, seen) if maps is None else {name: map_.float() for name, map_ in maps.items()}
         pooled = average_time(maps)
         on_map = cells(seen, self.backbone.stride)
         read = partial(rois, pooled, frame=seen, valid=on_map, stride=self.backbone.stride, config=self.roi)

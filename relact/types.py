@@ -84,6 +84,8 @@ class Clip:
     """multi-hot; all zero for a detected box without truth"""
     scores: Float[Tensor, " N"]
     track: Int[Tensor, " N"]
+    maps: dict[str, Float[Tensor, "_C _T _h _w"]] | None = None
+    """what a frozen backbone made of its frames; these then have T = 0"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +234,8 @@ class Batch:
     views: tuple[View, ...] = ()
     """how each clip was cut from its frames"""
     memory: Memory | None = None
+    maps: dict[str, Float[Tensor, "B _C _T _h _w"]] | None = None
+    """what a frozen backbone made of the frames, which then have T = 0"""
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on `device`; `valid` stays on the host."""
@@ -243,6 +247,7 @@ class Batch:
             labels=self.labels.to(device, non_blocking=True),
             views=self.views,
             memory=None if self.memory is None else self.memory.to(device),
+            maps=None if self.maps is None else {k: v.to(device, non_blocking=True) for k, v in self.maps.items()},
         )
 
 

@@ -1,4 +1,4 @@
-"""What `relact weights` does: list, fetch and convert published weights."""
+"""What `relact weights` does: list, fetch and convert published weights; where those are that ship."""
 
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +13,22 @@ from relact.errors import InputError, at
 from relact.interop.catalog import Published, published
 from relact.interop.fetch import Progress, weights_folder, weights_path
 from relact.interop.files import atomic_path, sha256_of
+
+SHIPPED = Path(__file__).parent / "shipped"
+"""run folders that come with the package, and the person detector of their world (docs/stage.md)"""
+DETECTOR = SHIPPED / "people.safetensors"
+
+
+def shipped() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(path.parent.name for path in SHIPPED.glob("*/model.safetensors"))
+
+
+def run_folder(weights: str | Path) -> Path | None:
+    """The run folder that is meant: a path, or a shipped model by name; None for anything else."""
+    if Path(weights).is_dir():
+        return Path(weights)
+    return SHIPPED / str(weights) if str(weights) in shipped() else None
 
 
 def list_weights() -> list[dict[str, Any]]:

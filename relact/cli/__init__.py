@@ -1,6 +1,19 @@
 """The command line. torch is imported when work starts, so that help and mistakes in arguments are answered at once."""
 
-from relact.cli import work, judge, banks, lists, assets  # noqa: I001 (the order of commands in the help)
+from relact.cli import work, judge, judge_videos, bench, banks, detector, lists, assets, data, report  # noqa: I001 (the order of commands in the help)
 from relact.cli.app import app, main
 
-__all__ = ["app", "assets", "banks", "judge", "lists", "main", "work"]
+__all__ = [
+    "app",
+    "assets",
+    "banks",
+    "bench",
+    "data",
+    "detector",
+    "judge",
+    "judge_videos",
+    "lists",
+    "main",
+    "report",
+    "work",
+]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from relact.cli.app import app, errors, pairs, say
+from relact.cli.app import app, errors, pairs, say, screen
 from relact.cli.judge import show_report, write_json
 from relact.errors import InputError
 
@@ -18,16 +18,27 @@ Units = Literal["unit", "pixel"]
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for everything that it makes.")] = Path("demo"),
-    epochs: Annotated[int | None, typer.Option(help="Train longer or shorter.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything that it makes.")] = Path("demo"),
+    model: Annotated[str, typer.Option(help="A model that ships (stage_acar …), or a run folder.")] = "stage_igmn",
+    seed: Annotated[int, typer.Option(help="Which play; those that ship have seen seed 1.", min=0)] = 7,
+    seconds: Annotated[int, typer.Option(help="Its length.", min=3)] = 36,
 ) -> None:
-    """Generate little videos, train on them, detect, draw and judge: the whole way, with nothing downloaded.
+    """Write a play that nobody has seen, find its people, say what they do, and judge it: nothing is downloaded.
 
-    Example: relact demo --out demo
+    Example: relact demo --model stage_acar --seed 8
     """
-    from relact.run import demo as run_demo
+    from rich.table import Table
 
-    run_demo(_recipe("debug", []), out, epochs=epochs, say=say)
+    from relact.run.play import demo as run_demo
+    from relact.run.play import family_rows
+
+    done = run_demo(out, model=model, seed=seed, seconds=seconds, say=say)
+    table = Table("family", "actions", "AP")
+    for row in family_rows(done.report):
+        table.add_row(*row)
+    screen.print(table)
+    print(f"frame-mAP@0.5 {done.report.mAP:.3f} of {model} on the play of seed {seed}")
+    print(f"look at {done.page}")
 
 
 @app.command()
@@ -61,6 +72,7 @@ def detect(
         list[str] | None, typer.Option("--format", help="csv, json, parquet; may be given several times.")
     ] = None,
     draw: Annotated[bool, typer.Option(help="Write annotated.mp4.")] = True,
+    report: Annotated[bool, typer.Option(help="Write report.html, and index.html for several videos.")] = True,
     short_side: Annotated[
         int | None, typer.Option(help="Pixels; default: what the model was trained at.", min=16)
     ] = None,
@@ -75,7 +87,7 @@ def detect(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
 ) -> None:
-    """Find the people in videos and what they do; write tables, segments and a drawn video.
+    """Find the people in videos and what they do; write tables, segments, a drawn video and a page to look at.
 
     A run that was stopped goes on where it was when the same command is given again.
 
@@ -92,7 +104,8 @@ def detect(
     )  # fmt: skip
     results = detect_files(
         videos, weights=weights, out=out, boxes=boxes, box_format=box_format, box_units=box_units,
-        detector=detector, config=config, device=device, live=live, say=say, quiet=as_json or live,
+        detector=detector, config=config, device=device, live=live, report=report, say=say,
+        quiet=as_json or live,
     )  # fmt: skip
     for failed in (result for result in results if result.error):
         errors.print(f"relact: {failed.error}")

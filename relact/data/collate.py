@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
+from relact.data.maps import stack
 from relact.types import Actors, Batch, Clip, Memory
 
 
@@ -27,6 +28,7 @@ def collate(clips: Sequence[Clip], recall: Callable[[Sequence[Clip]], Memory] | 
         labels=torch.cat([clip.labels for clip in clips]),
         views=tuple(clip.view for clip in clips),
         memory=None if recall is None else recall(clips),
+        maps=stack([clip.maps for clip in clips if clip.maps is not None]) if clips[0].maps is not None else None,
     )
 
 

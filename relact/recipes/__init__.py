@@ -9,9 +9,11 @@ from relact.errors import InputError
 from relact.recipe import Recipe, read
 from relact.recipes.debug import debug
 from relact.recipes.memory import debug_acfb, debug_aia, debug_hrafb, debug_hrfb, debug_igmn, debug_lfb, debug_lrb
+from relact.recipes.stage import STAGE
 from relact.recipes.ucf24 import ucf24_small
 
-_SHIPPED = (debug, debug_acfb, debug_aia, debug_hrafb, debug_hrfb, debug_igmn, debug_lfb, debug_lrb, ucf24_small)
+_DEBUG = (debug, debug_acfb, debug_aia, debug_hrafb, debug_hrfb, debug_igmn, debug_lfb, debug_lrb)
+_SHIPPED = (*_DEBUG, ucf24_small, *STAGE)
 RECIPES: dict[str, Callable[[], Recipe]] = {recipe.__name__: recipe for recipe in _SHIPPED}
 
 

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch.utils.data import DataLoader
@@ -16,8 +15,7 @@ from relact import heads
 from relact.bank import BankWriter, FeatureBank, Producer
 from relact.bank.feature_bank import MANIFEST, Manifest
 from relact.bank.video_file import VideoWriter
-from relact.data.collate import collate
-from relact.data.dataset import ClipDataset
+from relact.data.maps import MapStore
 from relact.data.samples import Sample
 from relact.errors import InputError
 from relact.head import MemorySpec
@@ -26,11 +24,13 @@ from relact.interop.files import atomic_path, sha256_of
 from relact.model import ActionDetector
 from relact.nn.precision import autocast, default_device, resolve
 from relact.recipe import Recipe, override, read, to_dict
+from relact.run.loading import in_order
+from relact.run.maps import maps_of
 from relact.run.models import PRODUCER, load_model
 from relact.train.checkpoint import LABELS, RECIPE, WEIGHTS
 from relact.train.evaluate import METRICS
 from relact.train.memory import MemoryConfig, OfflineMemory, OnlineMemory, moment, rows_of
-from relact.types import Batch, Clip
+from relact.types import Batch
 
 
 def build(
@@ -53,7 +53,7 @@ def build(
     samples = recipe.data.samples("train" if split == "train" else "val")
     return build_bank(
         model, samples, Path(out), recipe=recipe, producer=producer_of(run, samples),
-        dtype=resolve(recipe.train.precision, model.mean.device),
+        dtype=resolve(recipe.train.precision, model.mean.device), run=run,
     )  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def recall(
         shutil.rmtree(folder)
     if not _is_finished(folder):
         writer = model if source == run else load_model(source, device=model.mean.device)
-        build_bank(writer, samples, folder, recipe=recipe, producer=producer, dtype=dtype)
+        build_bank(writer, samples, folder, recipe=recipe, producer=producer, dtype=dtype, run=run)
     return OfflineMemory(open_bank(folder, spec, producer, samples, recipe.name), spec, recipe.memory.every)
 
 
@@ -163,6 +163,7 @@ def build_bank(
     recipe: Recipe,
     producer: Producer,
     dtype: torch.dtype,
+    run: Path,
 ) -> FeatureBank:
     """One row for every person of every keyframe, video by video; goes on where an earlier run has stopped.
 
@@ -170,17 +171,18 @@ def build_bank(
     a bank of another producer.
     """
     model.eval()
+    maps = maps_of(recipe, model, samples, run=run, dtype=dtype)
     by_video = _by_video(samples, recipe.memory.every)
     writer: BankWriter | None = None
     for video, of_video in by_video.items():
         if writer is None:
             writer = BankWriter(
-                folder, producer=producer, dim=_dim(model, recipe, of_video, dtype), grid=model.head.store_grid
+                folder, producer=producer, dim=_dim(model, recipe, of_video, dtype, maps), grid=model.head.store_grid
             )
         if not writer.done(video):
             rows = writer.video(video)
             try:
-                _fill(rows, model, of_video, recipe, dtype)
+                _fill(rows, model, of_video, recipe, dtype, maps)
                 writer.seal(rows)
             finally:
                 rows.close()
@@ -205,9 +207,16 @@ def _by_video(samples: Sequence[Sample], every: int) -> dict[str, list[Sample]]:
     return {video: list(ticks.values()) for video, ticks in found.items()}
 
 
-def _fill(rows: VideoWriter, model: ActionDetector, samples: list[Sample], recipe: Recipe, dtype: torch.dtype) -> None:
+def _fill(
+    rows: VideoWriter,
+    model: ActionDetector,
+    samples: list[Sample],
+    recipe: Recipe,
+    dtype: torch.dtype,
+    maps: MapStore | None,
+) -> None:
     """What is missing of one video. Batches are counted from its start, so a resumed run makes the same ones."""
-    for batch, store in _stores(model, samples, recipe, dtype, behind=rows.last):
+    for batch, store in _stores(model, samples, recipe, dtype, behind=rows.last, maps=maps):
         for key, part in rows_of(batch.keys, batch.actors, store, every=recipe.memory.every):
             if rows.last is None or key.tick > rows.last:
                 rows.write(key.tick, part)
@@ -215,43 +224,39 @@ def _fill(rows: VideoWriter, model: ActionDetector, samples: list[Sample], recip
 
 @torch.inference_mode()
 def _stores(
-    model: ActionDetector, samples: list[Sample], recipe: Recipe, dtype: torch.dtype, behind: int | None
+    model: ActionDetector,
+    samples: list[Sample],
+    recipe: Recipe,
+    dtype: torch.dtype,
+    *,
+    behind: int | None,
+    maps: MapStore | None,
 ) -> Iterator[tuple[Batch, torch.Tensor]]:
     """What the head stores of each batch, from the one on that holds the first keyframe behind a tick."""
     device = next(model.parameters()).device
     before, model.head.archive = model.head.archive, True
     try:
-        for batch in _loader(samples, recipe, behind):
+        for batch in _loader(samples, recipe, behind, maps):
             moved = batch.to(device)
             with autocast(device, dtype):
-                relations = model(moved.frames, moved.actors, valid=moved.valid).relations
+                relations = model(moved.frames, moved.actors, valid=moved.valid, maps=moved.maps).relations
             yield batch, relations.features if relations.store is None else relations.store
     finally:
         model.head.archive = before  # a bank that is filled in training goes on after a test
 
 
-def _dim(model: ActionDetector, recipe: Recipe, samples: list[Sample], dtype: torch.dtype) -> int:
+def _dim(
+    model: ActionDetector, recipe: Recipe, samples: list[Sample], dtype: torch.dtype, maps: MapStore | None
+) -> int:
     """Channels of a row: seen on the first clip."""
-    _, store = next(_stores(model, samples[:1], recipe, dtype, behind=None))
+    _, store = next(_stores(model, samples[:1], recipe, dtype, behind=None, maps=maps))
     return int(store.shape[1])
 
 
-def _loader(samples: list[Sample], recipe: Recipe, behind: int | None) -> "DataLoader[Batch]":
+def _loader(samples: list[Sample], recipe: Recipe, behind: int | None, maps: MapStore | None) -> "DataLoader[Batch]":
     """Clips of one video as they are in tests, in order."""
     size, every = recipe.train.batch_size, recipe.memory.every
     batches = [list(range(i, min(i + size, len(samples)))) for i in range(0, len(samples), size)]
     if behind is not None:
         batches = [batch for batch in batches if moment(samples[batch[-1]].key, every).tick > behind]
-    dataset = ClipDataset(
-        samples,
-        num_frames=recipe.backbone.num_frames,
-        frame_stride=recipe.backbone.frame_stride,
-        rate=recipe.data.rate,
-        transform=recipe.transform,
-        train=False,
-    )
-    loader: DataLoader[Clip] = DataLoader(
-        dataset, batch_sampler=batches, collate_fn=collate, num_workers=recipe.train.workers,
-        pin_memory=torch.cuda.is_available(),
-    )  # fmt: skip
-    return cast("DataLoader[Batch]", loader)
+    return in_order(recipe, samples, batches, maps=maps)

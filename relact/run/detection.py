@@ -17,6 +17,7 @@ from relact.nn.memory import keep_freed_memory
 from relact.nn.precision import default_device, resolve
 from relact.run.models import PRODUCER, load_model, load_producer, weights_file
 from relact.run.one_video import Result, Say, Setup, detect_one, people_of, tell
+from relact.run.report import PAGE, index
 from relact.types import Detections
 from relact.video.people import CheckedDetector, Detector, load_detector
 from relact.video.pipeline import DetectConfig, Progress, detect_stream
@@ -74,12 +75,14 @@ def detect_files(
     config: DetectConfig,
     device: str | None = None,
     live: bool = False,
+    report: bool = True,
     say: Say = print,
     quiet: bool = False,
 ) -> list[Result]:
     """Every video into a folder of its own; one that fails is reported and the others are done.
 
-    `live` also prints every keyframe to standard output, a line of JSON, the moment that it is known.
+    `report` writes a page to look at into each, and an `index.html` of those in `out` where there are several. `live`
+    also prints every keyframe to standard output, a line of JSON, the moment that it is known.
     """
     where = torch.device(device) if device else default_device()
     if where.type == "cpu":
@@ -95,6 +98,7 @@ def detect_files(
         producer_weights=None if producer is None else _weights_of_producer(Path(weights)),
         live=live,
         quiet=quiet,
+        report=report,
     )
     results = []
     for video, folder in zip(videos, _folders(videos, out), strict=True):
@@ -105,6 +109,8 @@ def detect_files(
         except InputError as error:
             result = Result(video=video, folder=folder, progress=progress, error=error)
         results.append(result)
+    if report and out is not None and len(list(out.glob(f"*/{PAGE}"))) > 1:
+        say(f"look at {index(out)}")
     return results
 
 

@@ -21,7 +21,7 @@ from relact.model import ActionDetector
 from relact.nn.roi import MMACTION2, PYSLOWFAST, PYTORCHVIDEO, RoIConfig
 from relact.recipe import build_model, read
 from relact.train.checkpoint import WEIGHTS, load_weights
-from relact.weights import fetch, find
+from relact.weights import fetch, find, run_folder
 
 
 def create_model(
@@ -80,11 +80,11 @@ ROI_OF_LAYOUT = {
 def load_model(weights: str | Path, *, device: torch.device | str = "cpu") -> ActionDetector:
     """A trained model, ready to detect.
 
-    `weights` is a run folder (`model.safetensors`, `recipe.json`, `labels.csv`) or the name of a published detector
-    (`relact weights list`), which is fetched if need be.
+    `weights` is a run folder (`model.safetensors`, `recipe.json`, `labels.csv`), the name of a model that ships, such
+    as `stage_acar`, or that of a published detector (`relact weights list`), which is fetched if need be.
     """
-    folder = Path(weights)
-    if not folder.is_dir():
+    folder = run_folder(weights)
+    if folder is None:
         return _published_model(str(weights)).to(device).eval()
     recipe = read(folder / "recipe.json")
     model = build_model(recipe, LabelMap.load(folder / "labels.csv"))
@@ -119,7 +119,8 @@ def load_producer(weights: str | Path, *, device: torch.device | str = "cpu") ->
 
 def weights_file(weights: str | Path) -> Path:
     """The file that holds the tensors of a run folder or of a published detector."""
-    return Path(weights) / WEIGHTS if Path(weights).is_dir() else fetch(str(weights))
+    folder = run_folder(weights)
+    return fetch(str(weights)) if folder is None else folder / WEIGHTS
 
 
 def _published_model(name: str) -> ActionDetector:

@@ -25,6 +25,7 @@ from relact.errors import InputError, at
 from relact.interop.box_table import BoxTable, VideoBoxes
 from relact.model import ActionDetector
 from relact.nn.precision import resolve
+from relact.run.report import PAGE, report_one
 from relact.video.annotate import between, draw_video
 from relact.video.journal import Journal, JournaledDetector
 from relact.video.live import LiveLines
@@ -38,7 +39,7 @@ from relact.viz.draw import Sighting, short_names, sighting
 
 Say = Callable[[str], None]
 
-_PARTS = re.compile(r"\.(actions|segments|ava|annotated|run)\.[0-9a-f]{8}\.part\.\w+")
+_PARTS = re.compile(r"\.(actions|segments|ava|annotated|run|report|video)\.[0-9a-f]{8}\.part\.\w+")
 """What a killed run leaves of its outputs."""
 
 
@@ -83,6 +84,8 @@ class Setup:
     live: bool = False
     """print each keyframe to standard output as it becomes known"""
     quiet: bool = False
+    report: bool = True
+    """write the page to look at"""
 
 
 def detect_one(video: str, name: str, folder: Path, setup: Setup, progress: Progress) -> Result:
@@ -106,6 +109,8 @@ def detect_one(video: str, name: str, folder: Path, setup: Setup, progress: Prog
             finder = finder if isinstance(finder, BoxTable) else JournaledDetector(finder, journal)
         people = people_of(video, finder, setup.config, stream)
         result = _outputs(video, name, folder, setup, progress, stream, people, journal)
+        if setup.report:
+            _report(folder, setup, progress)
         if journal is not None:
             journal.finish()
     return result
@@ -180,6 +185,14 @@ def _outputs(
         outputs.append("annotated.mp4")
     _record(video, setup, progress, stream, len(ids), tuple(outputs)).write(folder / "run.json")
     return Result(video=video, folder=folder, progress=progress, people=len(ids))
+
+
+def _report(folder: Path, setup: Setup, progress: Progress) -> None:
+    """The page of a result that is there already: what hinders it is said, and the result stands."""
+    try:
+        report_one(folder, labels=setup.model.labels)
+    except InputError as error:
+        progress.warnings.append(f"{PAGE} is not written: {error}")
 
 
 @contextmanager
@@ -273,6 +286,8 @@ def tell(result: Result, setup: Setup, say: Say) -> None:
         say(f"{result.video}: {_delay(done, setup.model)}")
     for warning in done.warnings:
         say(f"warning: {result.video}: {warning}")
+    if setup.report and (result.folder / PAGE).is_file():
+        say(f"{result.video}: look at {result.folder / PAGE}")
 
 
 def _delay(done: Progress, model: ActionDetector) -> str:

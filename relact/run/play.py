@@ -1,48 +1,67 @@
-"""`relact demo`: the whole way on generated videos, with nothing downloaded."""
+"""`relact demo`: a play that nobody has seen, detected, judged and drawn with what ships; nothing is downloaded."""
 
-import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from relact.data.ava import AvaData
-from relact.data.toy import generate
+from relact.data.folder import MANIFEST
+from relact.data.stage import FAMILIES, StageConfig, generate
+from relact.data.stage.families import ACTIONS
+from relact.errors import InputError
 from relact.metrics.ava import evaluate as evaluate_ava
 from relact.metrics.ava_report import AvaReport
-from relact.recipe import Recipe
 from relact.run.detection import detect_files
-from relact.run.training import train
+from relact.run.report import report
 from relact.video.pipeline import DetectConfig
+from relact.weights import run_folder, shipped
+
+BEST = "stage_igmn"
+"""the shipped model that knows most (docs/stage.md)"""
 
 
-def demo(recipe: Recipe, out: Path, *, epochs: int | None = None, say: Callable[[str], None] = print) -> AvaReport:
-    """Makes videos, trains on them, detects in a new one and draws it. Returns how the detections were judged."""
-    learnt, unseen = out / "train", out / "new"
-    say("generating videos: four scenes to learn from, one that is seen for the first time")
-    generate(learnt, videos=4, people=3, seconds=16, seed=7)
-    generate(unseen, videos=1, people=4, seconds=12, seed=8)
-    recipe = dataclasses.replace(
-        recipe,
-        data=AvaData(root=str(learnt), cap=0),
-        train=dataclasses.replace(recipe.train, epochs=epochs or recipe.train.epochs),
-    )
-    say("training on the four scenes")
-    train(recipe, out / "run", say=say)
-    say("detecting in the new one")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demo:
+    """What came out: where it is, and how it was judged."""
+
+    folder: Path
+    page: Path
+    report: AvaReport
+
+
+def demo(out: Path, *, model: str = BEST, seed: int = 7, seconds: int = 36, say: Callable[[str], None] = print) -> Demo:
+    """Writes a new play, finds and follows its people, says what they do, and judges that against the script.
+
+    `model` is a shipped model or a run folder of a stage recipe; those that ship were trained on seed 1 alone. Raises
+    InputError for anything else.
+    """
+    if run_folder(model) is None:
+        raise InputError(f"--model {model}: expected a run folder, or one of {', '.join(shipped())}")
+    play = out / f"play_{seed}_{seconds}"
+    if not (play / MANIFEST).is_file():
+        say(f"a new play: seed {seed}, {seconds} s")
+        generate(play, StageConfig(videos=1, seconds=seconds, seed=seed, validation=0))
+    video = next((play / "videos").iterdir())
     [result] = detect_files(
-        [str(path) for path in sorted((unseen / "videos").iterdir())],
-        weights=out / "run",
-        out=out / "detections",
-        boxes=unseen / "boxes.csv",
-        config=DetectConfig(threshold=0.2),
-        say=say,
-    )
+        [str(video)], weights=model, out=out / "found", detector="stage",
+        config=DetectConfig(threshold=0.2, formats=("csv", "json")), say=say,
+    )  # fmt: skip
     if result.error is not None:
         raise result.error
-    report = evaluate_ava(
-        predictions=result.folder / "ava.csv",
-        groundtruth=unseen / "groundtruth.csv",
-        labels=unseen / "labels.csv",
-    )
-    say(f"judged on the new scene: frame-mAP@0.5 {report.mAP:.3f}")
-    say(f"look at {result.folder / 'annotated.mp4'} and {result.folder / 'actions.csv'}")
-    return report
+    judged = evaluate_ava(
+        predictions=result.folder / "ava.csv", groundtruth=play / "groundtruth.csv", labels=play / "labels.csv",
+        exclude=play / "excluded.csv", cap=0,
+    )  # fmt: skip
+    [page] = report(result.folder, truth=play / "groundtruth.csv")
+    return Demo(folder=result.folder, page=page, report=judged)
+
+
+def family_rows(judged: AvaReport) -> list[tuple[str, str, str]]:
+    """(family, actions, AP) of what was played, for the screen."""
+    ids = {name: number for number, name in enumerate(ACTIONS, start=1)}
+    rows = []
+    for family in FAMILIES:
+        ap = [judged.ap_by_class.get(ids[action]) for action in family.actions]
+        known = [value for value in ap if value is not None]
+        if known:
+            rows.append((family.name, " / ".join(family.actions), f"{sum(known) / len(known):.2f}"))
+    return rows

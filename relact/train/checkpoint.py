@@ -18,6 +18,8 @@ from relact.labels import LabelMap
 from relact.train.memory import OnlineMemory
 
 WEIGHTS, RECIPE, LABELS, STATE = "model.safetensors", "recipe.json", "labels.csv", "state.pt"
+SHARED = "backbone.safetensors"
+"""beside the folders of runs on one frozen backbone, whose own files then leave it out"""
 BANK = "bank.safetensors"
 """rows of an online memory"""
 
@@ -37,15 +39,36 @@ def save_model(folder: Path, model: nn.Module, recipe: dict[str, Any], labels: L
 
 def load_weights(folder: Path, model: nn.Module) -> None:
     """Weights of a run into its model; InputError where they do not fit it."""
-    path = folder / WEIGHTS
+    _fit(folder, model, _weights(folder))
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    path, shared = folder / WEIGHTS, folder.parent / SHARED
     try:
-        model.load_state_dict(load_file(path))
+        weights = load_file(path)
+        if shared.is_file() and not any(name.startswith("backbone.") for name in weights):
+            weights |= load_file(shared)
+        return weights
     except FileNotFoundError:
         raise InputError(f"{path}: no weights there; a run folder holds {WEIGHTS}, {RECIPE} and {LABELS}") from None
-    except (SafetensorError, RuntimeError) as error:
+    except SafetensorError as error:
+        raise InputError(f"{path}: not a whole file of weights ({error})") from None
+
+
+def _fit(folder: Path, module: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
         lines = [line.strip() for line in str(error).strip().splitlines()]
         first = " ".join(lines[1:3] or lines)
-        raise InputError(f"{path}: these weights do not fit the model of {RECIPE}: {first}") from None
+        raise InputError(f"{folder / WEIGHTS}: these weights do not fit the model of {RECIPE}: {first}") from None
+
+
+def load_backbone(folder: Path, backbone: nn.Module) -> None:
+    """The backbone's part of a run's weights; InputError where it does not fit."""
+    prefix = "backbone."
+    part = {name.removeprefix(prefix): v for name, v in _weights(folder).items() if name.startswith(prefix)}
+    _fit(folder, backbone, part)
 
 
 def save_state(

@@ -9,32 +9,45 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader
 
-from relact.data.samples import Sample
-from relact.interop.ava_csv import format_ava_rows, write_ava_csv
+from relact.data.samples import Protocol, Sample, Truth
+from relact.interop.ava_csv import format_ava_rows, format_time, write_ava_csv
+from relact.interop.files import atomic_path
 from relact.labels import LabelMap
+from relact.losses import scores as action_scores
 from relact.metrics.ava import evaluate
 from relact.metrics.ava_report import AvaReport
+from relact.metrics.frames import evaluate_frames
+from relact.metrics.videos import evaluate_videos
 from relact.model import ActionDetector
 from relact.nn.precision import autocast
 from relact.types import Batch, Keyframe
 
 METRICS = "metrics.json"
 """the result of a run that has been trained to its end, in its folder"""
+VIDEO_METRICS = "metrics_video.json"
+"""what its tubes give, where the data set's protocol judges them"""
 
 
 @torch.inference_mode()
 def predict(
-    model: ActionDetector, batches: "DataLoader[Batch]", *, dtype: torch.dtype
-) -> Iterator[tuple[Keyframe, npt.NDArray[np.float32]]]:
-    """Scores `[N, K]` of the people of each keyframe, in the order of its boxes."""
+    model: ActionDetector, views: "Sequence[DataLoader[Batch]]", *, dtype: torch.dtype
+) -> dict[Keyframe, npt.NDArray[np.float32]]:
+    """Scores `[N, K]` of the people of each keyframe, in the order of its boxes.
+
+    With several views of the same samples (sizes, mirrored) the logits of a box are averaged (ACAR-Net's "++").
+    """
     model.eval()
     device = next(model.parameters()).device
-    for batch in batches:
-        moved = batch.to(device)
-        with autocast(device, dtype):
-            output = model(moved.frames, moved.actors, valid=moved.valid, memory=moved.memory)
-        rows = output.scores.float().cpu().numpy()
-        yield from zip(batch.keys, np.split(rows, np.cumsum(batch.actors.counts)[:-1]), strict=True)
+    total: dict[Keyframe, torch.Tensor] = {}
+    for batches in views:
+        for batch in batches:
+            moved = batch.to(device)
+            with autocast(device, dtype):
+                output = model(moved.frames, moved.actors, valid=moved.valid, memory=moved.memory, maps=moved.maps)
+            parts = output.logits.float().cpu().split(batch.actors.counts)
+            for key, logits in zip(batch.keys, parts, strict=True):
+                total[key] = total[key] + logits if key in total else logits
+    return {key: action_scores(logits / len(views), model.exclusive).numpy() for key, logits in total.items()}
 
 
 def write_files(
@@ -51,13 +64,17 @@ def write_files(
 
 
 def _truth_rows(sample: Sample, ids: npt.NDArray[np.int64]) -> Iterator[str]:
-    person, column = np.nonzero(sample.labels)
+    truth = sample.truth or Truth(boxes=sample.boxes, labels=sample.labels, person=sample.person)
+    person, column = np.nonzero(truth.labels)
+    if not len(person) and sample.truth is not None and sample.listed:  # whatever is found here is wrong
+        return iter([f"{sample.key.video},{format_time(sample.stamp)}\n"])
     return format_ava_rows(
         videos=[sample.key.video] * len(person),
         seconds=np.full(len(person), sample.stamp),
-        boxes=sample.boxes[person],
+        boxes=truth.boxes[person],
         actions=ids[column],
-        scores=sample.person[person],
+        scores=truth.person[person],
+        decimals=_decimals(sample),
         score_decimals=0,  # ground truth has the person's id there
     )
 
@@ -69,20 +86,41 @@ def _predicted_rows(sample: Sample, scores: npt.NDArray[np.float32], ids: npt.ND
         boxes=np.repeat(sample.boxes, scores.shape[1], axis=0),
         actions=np.tile(ids, len(scores)),
         scores=scores.reshape(-1),
+        decimals=_decimals(sample),
     )
+
+
+def _decimals(sample: Sample) -> int:
+    """AVA's boxes have three; a tube's corners are whole pixels, which three would blur."""
+    return 3 if sample.frame is None else 6
 
 
 def judge(
     model: ActionDetector,
-    batches: "DataLoader[Batch]",
+    views: "Sequence[DataLoader[Batch]]",
     samples: Sequence[Sample],
     *,
     labels: LabelMap,
-    cap: int,
+    protocol: Protocol,
     dtype: torch.dtype,
     folder: Path,
 ) -> AvaReport:
-    """Predict, write `groundtruth.csv` and `predictions.csv` into `folder`, and judge these very files."""
-    scores = dict(predict(model, batches, dtype=dtype))
-    groundtruth, predictions = write_files(folder, samples, scores, labels)
-    return evaluate(predictions=predictions, groundtruth=groundtruth, labels=labels, cap=cap)
+    """Predict, write `groundtruth.csv` and `predictions.csv` into `folder`, and judge these very files.
+
+    Where the data set's protocol judges tubes, what they give is in `metrics_video.json` there.
+    """
+    groundtruth, predictions = write_files(folder, samples, predict(model, views, dtype=dtype), labels)
+    if protocol.measure == "ava":
+        return evaluate(
+            predictions=predictions, groundtruth=groundtruth, labels=labels, cap=protocol.cap,
+            box_source=protocol.boxes,
+        )  # fmt: skip
+    if protocol.tubes:
+        tubes = evaluate_videos(
+            predictions, groundtruth, labels, box_units="unit", picture=protocol.picture, box_source=protocol.boxes
+        )
+        with atomic_path(folder / VIDEO_METRICS) as temporary:
+            temporary.write_text(tubes.to_json(), encoding="utf-8")
+    return evaluate_frames(
+        predictions, groundtruth, labels, box_units="unit", picture=protocol.picture, box_source=protocol.boxes
+    )

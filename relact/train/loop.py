@@ -34,8 +34,12 @@ class TrainConfig:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     freeze_bn: bool = False
     """keep the backbone's batch statistics as loaded, still training their scales (ACAR-Net)"""
+    freeze_backbone: bool = False
+    """train the head alone, on maps that the backbone of `init` made once of every keyframe; no augmentation then"""
+    maps: str | None = None
+    """with freeze_backbone: a folder for these maps, shared by runs on the same backbone; None = in the run folder"""
     init: str | None = None
-    """backbone weights to start from: a file, published or converted, or a name of `relact weights list`"""
+    """backbone weights to start from: a run folder, a file, or a name of `relact weights list`"""
 
 
 def train_epoch(
@@ -84,7 +88,9 @@ def train_step(
     """
     batch = (memory.read(batch) if memory is not None else batch).to(next(model.parameters()).device)
     with autocast(batch.frames.device, dtype):
-        output = model(batch.frames, batch.actors, valid=batch.valid, memory=batch.memory, labels=batch.labels)
+        output = model(
+            batch.frames, batch.actors, valid=batch.valid, memory=batch.memory, labels=batch.labels, maps=batch.maps
+        )
     value = action_loss(output.logits, batch.labels, exclusive=model.exclusive, config=loss)
     for part in output.relations.aux.values():
         value = value + part
@@ -125,7 +131,9 @@ def fit(
         for epoch in range(first_epoch, config.epochs):
             set_epoch(batches, epoch)
             model.train()
-            if config.freeze_bn:
+            if config.freeze_backbone:
+                model.backbone.eval()
+            elif config.freeze_bn:
                 freeze_statistics(model.backbone.modules())
             mean = train_epoch(
                 model,

@@ -25,6 +25,8 @@ from torchvision.models.detection import (
 from relact.data.sampling import Picture
 from relact.errors import InputError
 from relact.interop.fetch import fetch_url
+from relact.video.small_detector import load_small_detector
+from relact.weights import DETECTOR
 
 Floats = npt.NDArray[np.float32]
 Found = tuple[Floats, Floats]
@@ -70,9 +72,12 @@ def preset(device: torch.device) -> str:
 
 
 def load_detector(name: str, device: torch.device, score_threshold: float = 0.05) -> Detector:
-    """`auto`, a name of `PUBLISHED`, or a function as `file.py:function` or `package.module:function`."""
+    """`auto`, a name of `PUBLISHED`, `stage` (which ships), a `.safetensors` of the small detector, `file.py:find`."""
     if ":" in name:
         return own_detector(name)
+    if name == "stage" or name.endswith(".safetensors"):
+        name = str(DETECTOR) if name == "stage" else name
+        return TorchvisionDetector(load_small_detector(name, score_threshold), device)
     return torchvision_detector(name, device, score_threshold)
 
 
@@ -88,7 +93,7 @@ def torchvision_detector(
     name = preset(device) if name == "auto" else name
     if name not in PUBLISHED:
         known = ", ".join(["auto", *PUBLISHED])
-        raise InputError(f"no person detector {name!r}; expected {known}, or file.py:function")
+        raise InputError(f"no person detector {name!r}; expected {known}, a .safetensors file, or file.py:function")
     published = PUBLISHED[name]
     ensure_weights(published.weights)
     model = published.build(weights=published.weights, box_score_thresh=score_threshold)

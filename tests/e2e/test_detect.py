@@ -45,7 +45,7 @@ def test_every_output_is_there_and_they_agree(run: Run, toy: Path, weights: Path
     assert status == 0, said
     folder = tmp_path / "toy_00"
     assert {p.name for p in folder.iterdir()} == {
-        "actions.csv", "actions.json", "segments.csv", "ava.csv", "run.json", "annotated.mp4"
+        "actions.csv", "actions.json", "segments.csv", "ava.csv", "run.json", "annotated.mp4", "report.html"
     }  # fmt: skip
     table = rows(folder / "actions.csv")
     assert len(table) == 3 * 2 * 5  # seconds, people, actions

@@ -107,7 +107,7 @@ def test_a_pipe_is_judged_while_it_runs(toy: Path, run: Path, tmp_path: Path):
     assert record["protocol"]["causal"]
     assert any("annotated.mp4 is not drawn" in warning for warning in record["warnings"])
     assert {path.name for path in (tmp_path / "door").iterdir()} == {
-        "actions.csv", "segments.csv", "ava.csv", "run.json"
+        "actions.csv", "segments.csv", "ava.csv", "run.json", "report.html"
     }  # fmt: skip
 
 

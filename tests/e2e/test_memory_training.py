@@ -215,7 +215,7 @@ def test_an_offline_bank_is_an_online_bank_of_weights_that_do_not_move(recipe: C
         )  # fmt: skip
     offline = banks.build_bank(
         model, samples, tmp_path / "bank", recipe=chosen, producer=Producer(head="igmn", recipe="", weights=""),
-        dtype=torch.float32,
+        dtype=torch.float32, run=tmp_path,
     )  # fmt: skip
     keys = [sample.key for sample in samples]
     tracks = [sample.person.astype(np.int64) for sample in samples]
@@ -232,5 +232,5 @@ def test_shipped_recipes_with_memory_have_heads_with_memory():
         if recipe.memory.mode != "none":
             with torch.device("meta"):
                 assert build_model(recipe, LabelMap.load("ucf24")).head.memory is not None
-    assert sum(recipe.memory.mode == "offline" for recipe in named) == 5
-    assert sum(recipe.memory.mode == "online" for recipe in named) == 2
+    assert sum(recipe.memory.mode == "offline" for recipe in named) == 5 + 4
+    assert sum(recipe.memory.mode == "online" for recipe in named) == 2 + 3

@@ -24,7 +24,7 @@ def test_every_command_of_the_readme_exists_with_its_options():
     assert len(commands()) >= 5
     for command in commands():
         words = command.split()
-        depth = 3 if words[1] in ("data", "weights", "evaluate") else 2
+        depth = 3 if words[1] in ("data", "weights", "evaluate", "bench", "detector", "bank") else 2
         shown = subprocess.run(
             [sys.executable, "-m", *words[:depth], "--help"], capture_output=True, text=True, check=False, cwd=ROOT
         )

@@ -78,7 +78,9 @@ def check_runs(tmp_path: Path, words: list[str], kills: int, seed: int) -> None:
     story = kill_again_and_again(tmp_path, words, kills, seed)
     print("\n" + "\n".join(map(str, story)))
     whole, killed = tmp_path / "whole" / "toy_00", tmp_path / "killed" / "toy_00"
-    assert set(outputs(whole)) == {"actions.csv", "actions.json", "segments.csv", "ava.csv", "annotated.mp4"}
+    assert set(outputs(whole)) == {
+        "actions.csv", "actions.json", "segments.csv", "ava.csv", "annotated.mp4", "report.html"
+    }  # fmt: skip
     assert outputs(killed) == outputs(whole)
     # what begins anew: a run after one that ended, or that was killed between its last output and its end
     anew = 2 + sum("done" in event or event.get("journal_bytes") == 0 for event in story)

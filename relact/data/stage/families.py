@@ -1,0 +1,68 @@
+"""The actions of Stage, the pairs that isolate a relation, and the primitives that a network is warmed up on."""
+
+from dataclasses import dataclass
+
+POSES = (
+    "stand", "walk", "run", "sit", "crouch", "sit down", "get up", "fall", "lie down",
+    "lie after a fall", "lie at rest",
+)  # fmt: skip
+WITH_THINGS = (
+    "watch TV", "look out of a window", "listen to a gramophone", "look at a painting", "call a cat", "call a duck",
+    "drive a boat", "ride a boat", "play the guitar", "read a book", "hold a ball",
+)  # fmt: skip
+WITH_PEOPLE = (
+    "give", "receive", "sing to", "talk to", "listen to", "return to its owner", "give away", "wait for someone",
+    "linger", "wave to", "chase", "be chased", "push", "be pushed",
+)  # fmt: skip
+ACTIONS = (*POSES, *WITH_THINGS, *WITH_PEOPLE)
+"""Ids begin at 1, in this order."""
+GROUPS = {
+    **dict.fromkeys(POSES, "PERSON_MOVEMENT"),
+    **dict.fromkeys(WITH_THINGS, "OBJECT_MANIPULATION"),
+    **dict.fromkeys(WITH_PEOPLE, "PERSON_INTERACTION"),
+}
+
+KINDS = (
+    "tv", "window", "gramophone", "painting", "cat", "duck", "helm", "ball", "chest", "plant", "lamp", "crate", "stool",
+)  # fmt: skip
+"""Things whose kind the warm-up names."""
+PRIMITIVES = (
+    *(f"is a {kind}" for kind in KINDS), "is a person", "moves left", "moves right", "faces left", "faces right",
+    "stands", "walks", "runs", "sits", "lies", "sits down", "gets up", "falls", "lies down", "crouches", "speaks",
+    "arms forward", "arms up", "waves", "has a guitar", "has a book", "has a ball", "pushes",
+)  # fmt: skip
+"""What the warm-up names of every person and thing, all of it in the box itself: no relation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One claim: actions that a box alone cannot tell apart."""
+
+    name: str
+    actions: tuple[str, str]
+    claim: str
+    """whose, and what of it"""
+    far: bool = True
+    """the evidence lies out of reach of the box in space, or in time (`memory`); False: within it, a control"""
+    memory: bool = False
+    """the evidence lies outside of the clip"""
+
+
+FAMILIES = (
+    Family(name="large", actions=("watch TV", "look out of a window"), claim="AMCRNet, Fig. 1: large context"),
+    Family(
+        name="medium", actions=("listen to a gramophone", "look at a painting"), claim="AMCRNet, Fig. 1: medium context"
+    ),
+    Family(name="small", actions=("call a cat", "call a duck"), claim="AMCRNet, Fig. 1: small context"),
+    Family(
+        name="second order", actions=("drive a boat", "ride a boat"), claim="ACAR-Net, Fig. 1: by the other's place"
+    ),
+    Family(name="direction", actions=("give", "receive"), claim="STC, Fig. 1: by the frames before and after"),
+    Family(name="support", actions=("sing to", "talk to"), claim="MRSN, Fig. 1: by what the other one does"),
+    Family(name="posture", actions=("sit down", "get up"), claim="control: in the box itself, over time", far=False),
+    Family(name="interference", actions=("push", "be pushed"), claim="IGMN, Fig. 1: by whose arm it is", far=False),
+    Family(name="owner", actions=("return to its owner", "give away"), claim="long memory: who had it", memory=True),
+    Family(name="waiting", actions=("wait for someone", "linger"), claim="long memory: who comes later", memory=True),
+    Family(name="fall", actions=("lie after a fall", "lie at rest"), claim="IGMN, Fig. 1: seconds ago", memory=True),
+    Family(name="chase", actions=("chase", "be chased"), claim="IGMN: identity after a crossing", memory=True),
+)

@@ -1,0 +1,83 @@
+"""Loaders of a recipe's clips."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import cast
+
+import torch
+from torch.utils.data import DataLoader
+
+from relact.data.collate import ShapeBatches, collate
+from relact.data.dataset import ClipDataset
+from relact.data.maps import MapStore
+from relact.data.samples import Sample
+from relact.data.transforms import Draw
+from relact.recipe import Recipe
+from relact.train.memory import OfflineMemory
+from relact.types import Batch, Clip
+
+
+def loader(
+    recipe: Recipe,
+    samples: Sequence[Sample],
+    *,
+    training: bool,
+    recall: OfflineMemory | None = None,
+    maps: MapStore | None = None,
+) -> "DataLoader[Batch]":
+    """Batches of clips of like shape; order and augmentation depend on the seed and the epoch alone."""
+    clips = _clips(recipe, samples, training=training, maps=maps)
+    batches = ShapeBatches(clips.aspects(), recipe.train.batch_size, shuffle=training, seed=recipe.train.seed)
+    return _loader(recipe, clips, batches, recall)
+
+
+def test_views(
+    recipe: Recipe,
+    samples: Sequence[Sample],
+    *,
+    recall: OfflineMemory | None = None,
+    maps: MapStore | None = None,
+) -> "list[DataLoader[Batch]]":
+    """A loader for each view of `transform.test_short_sides` x `test_flip`; one where these ask for none."""
+    loaders = []
+    for view in recipe.transform.views():
+        clips = _clips(recipe, samples, training=False, maps=maps, view=view)
+        batches = ShapeBatches(clips.aspects(), recipe.train.batch_size, shuffle=False)
+        loaders.append(_loader(recipe, clips, batches, recall))
+    return loaders
+
+
+def in_order(
+    recipe: Recipe, samples: Sequence[Sample], batches: Sequence[list[int]], *, maps: MapStore | None = None
+) -> "DataLoader[Batch]":
+    """These batches of clips as they are in tests."""
+    return _loader(recipe, _clips(recipe, samples, training=False, maps=maps), batches, None)
+
+
+def _clips(
+    recipe: Recipe, samples: Sequence[Sample], *, training: bool, maps: MapStore | None, view: Draw | None = None
+) -> ClipDataset:
+    return ClipDataset(
+        samples,
+        num_frames=recipe.backbone.num_frames,
+        frame_stride=recipe.backbone.frame_stride,
+        rate=recipe.data.rate,
+        transform=recipe.transform,
+        train=training,
+        seed=recipe.train.seed,
+        maps=maps,
+        view=view,
+    )
+
+
+def _loader(
+    recipe: Recipe, clips: ClipDataset, batches: ShapeBatches | Sequence[list[int]], recall: OfflineMemory | None
+) -> "DataLoader[Batch]":
+    loader: DataLoader[Clip] = DataLoader(
+        clips,
+        batch_sampler=batches,
+        collate_fn=partial(collate, recall=recall),
+        num_workers=recipe.train.workers,
+        pin_memory=torch.cuda.is_available(),
+    )
+    return cast("DataLoader[Batch]", loader)  # what comes out is what collate makes of clips

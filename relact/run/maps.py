@@ -1,0 +1,72 @@
+"""Training on a frozen backbone: its maps of every keyframe are computed once and shared by all heads."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from relact.backbones.prepared import prepare_for_inference
+from relact.data.maps import Maps, MapStore
+from relact.data.samples import Sample
+from relact.errors import InputError
+from relact.model import ActionDetector
+from relact.recipe import Recipe
+from relact.run.loading import in_order
+from relact.types import Keyframe
+
+
+def maps_of(
+    recipe: Recipe, model: ActionDetector, samples: Sequence[Sample], *, run: Path, dtype: torch.dtype
+) -> MapStore | None:
+    """The maps of these keyframes, computed where they are not there yet; None unless the backbone is frozen.
+
+    They lie in `train.maps`, or in `run/maps`, in a folder that is named after the backbone's weights and the clips
+    that it saw. Raises InputError for recipes whose clips change from epoch to epoch.
+    """
+    if not recipe.train.freeze_backbone:
+        return None
+    _require_fixed_clips(recipe)
+    store = MapStore(Path(recipe.train.maps or run / "maps") / _fingerprint(recipe, model, dtype))
+    missing = [sample for sample in samples if sample.key not in store]
+    if missing:
+        store.add(_computed(recipe, model, missing, dtype))
+    return store
+
+
+def _require_fixed_clips(recipe: Recipe) -> None:
+    changing = {
+        "transform.flip": recipe.transform.flip > 0,
+        "transform.crop": recipe.transform.crop is not None,
+        "transform.train_short_side": recipe.transform.train_short_side is not None,
+    }
+    wrong = [f"{name}={'0' if name.endswith('flip') else 'null'}" for name, changes in changing.items() if changes]
+    if wrong:
+        raise InputError(
+            f"{recipe.name}: train.freeze_backbone keeps one map of a keyframe, so nothing may change its clip: "
+            f"set {' and '.join(wrong)}"
+        )
+
+
+def _fingerprint(recipe: Recipe, model: ActionDetector, dtype: torch.dtype) -> str:
+    digest = hashlib.sha256(f"{model.clip} {dtype} {Path(recipe.data.root).resolve()} {recipe.data}".encode())
+    for name, value in sorted(model.backbone.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:24]
+
+
+@torch.inference_mode()
+def _computed(
+    recipe: Recipe, model: ActionDetector, samples: Sequence[Sample], dtype: torch.dtype
+) -> Iterator[tuple[Keyframe, Maps]]:
+    device = next(model.parameters()).device
+    backbone = prepare_for_inference(model.backbone.eval(), "bf16" if dtype == torch.bfloat16 else "fp32")
+    size = recipe.train.batch_size
+    batches = [list(range(i, min(i + size, len(samples)))) for i in range(0, len(samples), size)]
+    for batch in in_order(recipe, samples, batches):
+        moved = batch.to(device)
+        maps = backbone(model.normalise(moved.frames, moved.valid), moved.valid)
+        rows, columns = (-(-moved.valid // model.backbone.stride)).unbind(1)
+        for clip, key in enumerate(batch.keys):
+            real = {name: value[clip, ..., : rows[clip], : columns[clip]].cpu() for name, value in maps.items()}
+            yield key, real

@@ -4,6 +4,7 @@ For people who stand out from where they are, seen from afar, as in Stage or by 
 detectors see more. A file of it holds half-precision weights; `relact detect --detector people.safetensors` reads it.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -46,7 +47,6 @@ def small_detector(score_threshold: float = 0.05) -> FasterRCNN:
     """With random weights; class 1 is a person, as in torchvision's own."""
     return FasterRCNN(
         Backbone(),
-        num_classes=2,
         min_size=SHORT_SIDE,
         max_size=4 * SHORT_SIDE,
         image_mean=[0.45] * 3,
@@ -112,7 +112,10 @@ def train_detector(
     AdamW, warm-up over a tenth of the steps, then a cosine. Raises FloatingPointError for a loss that is not finite.
     """
     optimiser = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=lr, total_steps=steps, pct_start=0.1)
+    climb = max(1, steps // 10)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: min(1.0, (step + 1) / climb) * 0.5 * (1 + math.cos(math.pi * step / steps))
+    )
     model.train()
     for (pictures, boxes), _ in zip(batches, range(steps), strict=False):
         targets = [{"boxes": b, "labels": torch.ones(len(b), dtype=torch.int64)} for b in boxes]

@@ -65,7 +65,7 @@ def test_its_files_are_a_data_set(small: Path):
     assert {sample.key.video for sample in val} == {"stage_3_0001"}
     labels = data.label_map()
     assert [label.name for label in labels] == list(ACTIONS)
-    poses = [column for column, label in enumerate(labels) if GROUPS[label.name] == "PERSON_MOVEMENT"]
+    poses = [column for column, label in enumerate(labels) if GROUPS[label.name] == "pose"]
     for sample in [*train, *val]:
         assert (sample.labels[:, poses].sum(axis=1) == 1).all(), sample.key
         assert ((sample.boxes >= 0) & (sample.boxes <= 1)).all()

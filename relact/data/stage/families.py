@@ -17,9 +17,9 @@ WITH_PEOPLE = (
 ACTIONS = (*POSES, *WITH_THINGS, *WITH_PEOPLE)
 """Ids begin at 1, in this order."""
 GROUPS = {
-    **dict.fromkeys(POSES, "PERSON_MOVEMENT"),
-    **dict.fromkeys(WITH_THINGS, "OBJECT_MANIPULATION"),
-    **dict.fromkeys(WITH_PEOPLE, "PERSON_INTERACTION"),
+    **dict.fromkeys(POSES, "pose"),
+    **dict.fromkeys(WITH_THINGS, "object"),
+    **dict.fromkeys(WITH_PEOPLE, "person"),
 }
 
 KINDS = (

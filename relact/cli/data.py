@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from relact.cli.app import data_app, say
+from relact.errors import InputError
 
 if TYPE_CHECKING:
     from relact.data.check import SetCheck
@@ -41,6 +42,9 @@ def data_stage(
     ] = 48,
     seed: Annotated[int, typer.Option(help="The same seed gives the same labels and frames.", min=0)] = 0,
     validation: Annotated[float, typer.Option(help="Share of the videos that val.csv has.", min=0, max=1)] = 0.2,
+    family: Annotated[
+        list[str] | None, typer.Option(help="Only this family of actions (docs/stage.md); may be given several times.")
+    ] = None,
     rate: Annotated[int, typer.Option(help="Frames a second.", min=8, max=60)] = 15,
     scale: Annotated[int, typer.Option(help="Pixels a unit; 2 gives 576 x 192.", min=1, max=6)] = 2,
     workers: Annotated[int, typer.Option(help="Processes that draw.", min=1)] = 1,
@@ -51,7 +55,13 @@ def data_stage(
     """
     from relact.data.stage import StageConfig, generate
 
-    config = StageConfig(videos=videos, seconds=seconds, seed=seed, validation=validation, rate=rate, scale=scale)
+    try:
+        config = StageConfig(
+            videos=videos, seconds=seconds, seed=seed, validation=validation, rate=rate, scale=scale,
+            families=tuple(family or ()),  # type: ignore[arg-type]
+        )  # fmt: skip
+    except ValueError as error:
+        raise InputError(f"these settings make no set: {error}") from None
     generate(out, config, workers=workers, say=say)
     say(f"{videos} plays and their labels are in {out}")
 

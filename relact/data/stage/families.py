@@ -1,6 +1,7 @@
 """The actions of Stage, the pairs that isolate a relation, and the primitives that a network is warmed up on."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 POSES = (
     "stand", "walk", "run", "sit", "crouch", "sit down", "get up", "fall", "lie down",
@@ -34,11 +35,17 @@ PRIMITIVES = (
 """What the warm-up names of every person and thing, all of it in the box itself: no relation."""
 
 
+FamilyName = Literal[
+    "large", "medium", "small", "second order", "direction", "support", "posture", "interference",
+    "owner", "waiting", "fall", "chase",
+]  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """One claim: actions that a box alone cannot tell apart."""
 
-    name: str
+    name: FamilyName
     actions: tuple[str, str]
     claim: str
     """whose, and what of it"""

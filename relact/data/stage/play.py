@@ -1,6 +1,6 @@
 """A video: skits between cuts, a camera that drifts, and what is true of every second."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -74,11 +74,16 @@ class Play:
         return [scene.start for scene in self.scenes if scene.start > 0]
 
 
-def write_play(name: str, seed: tuple[int, ...], seconds: int) -> Play:
-    """A play of about this length, from its seed: long skits for half of it, short ones for the rest, in any order."""
+def write_play(name: str, seed: tuple[int, ...], seconds: int, families: Sequence[str] = ()) -> Play:
+    """A play of about this length, from its seed: long skits for half of it, short ones for the rest, in any order.
+
+    Of these families alone, where any are given; then of one kind of skit all the time, if there is no other.
+    """
     random = np.random.default_rng(seed)
-    long = _deck(random, list(LONG), seconds // (2 * long_skits.SECONDS))
-    short = _deck(random, list(SHORT), (seconds - long_skits.SECONDS * len(long)) // skits.SECONDS)
+    known_long, known_short = ([name for name in deck if not families or name in families] for deck in (LONG, SHORT))
+    share = 2 if known_short else 1
+    long = _deck(random, known_long, seconds // (share * long_skits.SECONDS))
+    short = _deck(random, known_short, (seconds - long_skits.SECONDS * len(long)) // skits.SECONDS)
     order = [*(LONG[family] for family in long), *(SHORT[family] for family in short)]
     scenes, start, first = [], 0, 1
     for number, place in enumerate(random.permutation(len(order)).tolist()):
@@ -92,6 +97,8 @@ def write_play(name: str, seed: tuple[int, ...], seconds: int) -> Play:
 
 def _deck(random: np.random.Generator, names: list[str], number: int) -> list[str]:
     """So many names, each as often as the others to within one."""
+    if not names:
+        return []
     whole = [*names] * (number // len(names))
     return [*whole, *random.permutation(names)[: number - len(whole)].tolist()]
 

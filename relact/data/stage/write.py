@@ -16,8 +16,9 @@ from pydantic.dataclasses import dataclass
 from relact.config import STRICT
 from relact.data.encode import VideoWriter
 from relact.data.folder import INCOMPLETE, MANIFEST, being_written
-from relact.data.stage.families import ACTIONS, GROUPS, PRIMITIVES
-from relact.data.stage.play import Play, frames, write_play
+from relact.data.stage.families import ACTIONS, GROUPS, PRIMITIVES, FamilyName
+from relact.data.stage.long_skits import SECONDS as LONG_SECONDS
+from relact.data.stage.play import SHORT, Play, frames, write_play
 from relact.data.stage.script import HEIGHT, WIDTH
 from relact.data.stage.truth import Row, action_rows, log, people_rows, primitive_rows, proposals
 from relact.errors import InputError
@@ -36,11 +37,17 @@ class StageConfig:
     """share of the videos, the last ones, that `val.csv` has instead of `train.csv`"""
     seconds: int = Field(default=48, ge=3)
     """of a video, about; from 24 on it has long skits, whose labels need memory"""
+    families: tuple[FamilyName, ...] = ()
+    """only these; none given = all"""
     seed: int = Field(default=0, ge=0)
     rate: int = Field(default=15, ge=8)
     """frames a second"""
     scale: int = Field(default=2, ge=1, le=6)
     """pixels a unit: 2 gives 576 x 192"""
+
+    def __post_init__(self) -> None:
+        if self.families and not any(f in SHORT for f in self.families) and self.seconds < LONG_SECONDS:
+            raise ValueError(f"seconds={self.seconds}: a scene of {self.families[0]} takes {LONG_SECONDS}")
 
 
 class _Written(NamedTuple):
@@ -121,7 +128,7 @@ def video_name(config: StageConfig, number: int) -> str:
 
 def play_of(config: StageConfig, number: int) -> Play:
     """The script of one video of a set."""
-    return write_play(video_name(config, number), (config.seed, number), config.seconds)
+    return write_play(video_name(config, number), (config.seed, number), config.seconds, config.families)
 
 
 def _write_video(folder: Path, config: StageConfig, number: int) -> _Written:

@@ -19,9 +19,9 @@ Units = Literal["unit", "pixel"]
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything that it makes.")] = Path("demo"),
-    model: Annotated[str, typer.Option(help="A model that ships (stage_acar …), or a run folder.")] = "stage_igmn",
+    model: Annotated[str, typer.Option(help="A model that ships (stage_acar …), or a run folder.")] = "stage_stc",
     seed: Annotated[int, typer.Option(help="Which play; those that ship have seen seed 1.", min=0)] = 7,
-    seconds: Annotated[int, typer.Option(help="Its length.", min=3)] = 36,
+    seconds: Annotated[int, typer.Option(help="Its length.", min=3)] = 48,
 ) -> None:
     """Write a play that nobody has seen, find its people, say what they do, and judge it: nothing is downloaded.
 
@@ -157,14 +157,34 @@ def test(
 
 @app.command()
 def show(
-    result: Annotated[Path, typer.Argument(help="A folder that `relact detect` wrote.")],
+    result: Annotated[Path, typer.Argument(help="A folder that `relact detect` wrote; with --relations also a video.")],
     person: Annotated[int | None, typer.Option(help="Only this person.")] = None,
     least: Annotated[float, typer.Option(help="Least mean score.", min=0, max=1)] = 0.0,
+    relations: Annotated[
+        Path | None, typer.Option(help="Draw what a person is related to into this .png or .svg; needs --at.")
+    ] = None,
+    at: Annotated[float | None, typer.Option(help="Second of the keyframe that --relations draws.")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", "-w", help="Of --relations; default: what the result was made with."),
+    ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(help="Of --relations: who is in the video, a box file or a result. Default: VIDEO.relact."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="Of --relations: cpu, cuda, cuda:1 …")] = "cpu",
 ) -> None:
-    """Who does what from when to when, read from segments.csv.
+    """Who does what from when to when, read from segments.csv; with --relations, where the head looked, as a picture.
 
-    Example: relact show out/street --person 2
+    Example: relact show out/street --person 2 --at 12 --relations looked.png
     """
+    if relations is not None and at is not None:
+        from relact.run.look import show_relations
+
+        show_relations(result, relations, at=at, person=person, weights=weights, boxes=boxes, device=device, say=say)
+        return
+    if relations is not None or at is not None or weights is not None or boxes is not None:
+        raise InputError("show: --at SECOND and --relations FILE.png (or .svg) belong together; give both")
     from relact.video.segments import read_segments
 
     rows = read_segments(result / "segments.csv")

@@ -1,5 +1,6 @@
 """The Recipe: everything that decides a run, to and from JSON, with all mistakes reported at once."""
 
+import copy
 import dataclasses
 import difflib
 import json
@@ -14,6 +15,10 @@ from relact import backbones, heads
 from relact.backbones.base import BackboneConfig
 from relact.config import STRICT
 from relact.data.ava import AvaData
+from relact.data.ava_kinetics import AvaKineticsData
+from relact.data.ava_official import AvaOfficialData
+from relact.data.jhmdb import JHMDBData
+from relact.data.proposals import BoxesConfig
 from relact.data.transforms import TransformConfig
 from relact.data.ucf24 import UCF24Data
 from relact.errors import InputError
@@ -35,7 +40,7 @@ class Recipe:
     """One experiment. A recipe is a Python function that returns one; a variant is `dataclasses.replace(base(), …)`."""
 
     name: str
-    data: Annotated[UCF24Data | AvaData, Field(discriminator="source")]
+    data: Annotated[UCF24Data | AvaData | AvaOfficialData | AvaKineticsData | JHMDBData, Field(discriminator="source")]
     backbone: InstanceOf[BackboneConfig] = Field(default_factory=lambda: backbones.config("slowfast_r50_8x8"))
     head: InstanceOf[HeadConfig] = Field(default_factory=linear.Config)
     roi: RoIConfig | None = None
@@ -131,13 +136,44 @@ def _problem(where: str, details: dict[str, Any]) -> str:
 def _known_paths() -> Iterator[str]:
     """Every `a.b` that some recipe may set."""
     parts: list[tuple[str, Any]] = [
-        ("", Recipe), ("data.", UCF24Data), ("data.", AvaData), ("roi.", RoIConfig), ("loss.", LossConfig),
+        ("", Recipe), ("data.", UCF24Data), ("data.", AvaData), ("data.", AvaOfficialData), ("data.", AvaKineticsData),
+        ("data.", JHMDBData), ("data.train_boxes.", BoxesConfig), ("data.val_boxes.", BoxesConfig),
+        ("data.ava.", AvaOfficialData), ("data.ava.train_boxes.", BoxesConfig), ("data.ava.val_boxes.", BoxesConfig),
+        ("roi.", RoIConfig), ("loss.", LossConfig),
         ("transform.", TransformConfig), ("optim.", OptimConfig), ("train.", TrainConfig), ("memory.", MemoryConfig),
         *(("head.", heads.config(name)) for name in heads.available()),
         *(("backbone.", family) for family in backbones.FAMILIES.values()),
     ]  # fmt: skip
     for prefix, part in parts:
         yield from (f"{prefix}{field.name}" for field in dataclasses.fields(part))
+
+
+def compose(name: str, settings: Mapping[str, Any]) -> Recipe:
+    """A recipe of `a.b` → value, the later of two settings of one thing wins; heads and backbones also by name.
+
+    Raises InputError as `from_dict`.
+    """
+    values: dict[str, Any] = {"name": name}
+    for path, value in settings.items():
+        *parents, last = path.split(".")
+        place = values
+        for step in parents:
+            place = place.setdefault(step, {})
+        place[last] = _named(path, copy.deepcopy(value))  # a later setting may go inside it
+    return from_dict(values, name)
+
+
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """Every setting of a recipe, `a.b` → plain value."""
+    return dict(_flat("", to_dict(recipe)))
+
+
+def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(f"{prefix}{name}.", value)
+        else:
+            yield f"{prefix}{name}", value
 
 
 def override(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:

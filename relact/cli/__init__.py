@@ -1,6 +1,6 @@
 """The command line. torch is imported when work starts, so that help and mistakes in arguments are answered at once."""
 
-from relact.cli import work, judge, judge_videos, bench, banks, detector, lists, assets, data, report  # noqa: I001 (the order of commands in the help)
+from relact.cli import work, judge, judge_videos, bench, banks, detector, lists, assets, data, report, export  # noqa: I001 (the order of commands in the help)
 from relact.cli.app import app, main
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "bench",
     "data",
     "detector",
+    "export",
     "judge",
     "judge_videos",
     "lists",

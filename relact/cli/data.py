@@ -134,18 +134,27 @@ def data_convert(
 
 @data_app.command("export")
 def data_export(
-    tool: Annotated[Literal["cvat"], typer.Argument(help="The tool that is to read it.")],
+    tool: Annotated[Literal["cvat", "fiftyone"], typer.Argument(help="The tool that is to read it.")],
     source: Annotated[Path, typer.Argument(help="A folder that `relact detect` wrote, or one of labels.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The .xml file; a folder for several videos.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The .xml file; a folder for several videos, or for FiftyOne.")
+    ],
     labels: Annotated[
         str | None, typer.Option(help="The actions to offer: a labels.csv; default: those that occur.")
     ] = None,
     threshold: Annotated[float, typer.Option(help="Least score of an action to be ticked.", min=0, max=1)] = 0.5,
 ) -> None:
-    """Write predictions or labels as CVAT video XML, to correct them there and convert them back.
+    """Write predictions or labels as CVAT video XML, to correct them and convert them back; or results for FiftyOne.
 
     Example: relact data export cvat out/street --out corrections.xml
+
+    Example: relact data export fiftyone out --out fiftyone
     """
+    if tool == "fiftyone":
+        from relact.run.fiftyone import export_fiftyone
+
+        print(export_fiftyone(source, out, threshold=threshold))
+        return
     from relact.run.convert import export_cvat
 
     for path in export_cvat(source, out, labels=labels, threshold=threshold):

@@ -8,13 +8,74 @@ from rich.table import Table
 
 from relact.cli.app import app, print_rows, screen, weights_app
 
+recipes_app = typer.Typer(help="The recipes: list, show.")
+app.add_typer(recipes_app, name="recipes")
 
-@app.command()
-def recipes() -> None:
-    """The recipes that ship, by name."""
+Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+
+
+@recipes_app.callback(invoke_without_command=True)
+def recipes(context: typer.Context) -> None:
+    """The recipes that ship, beside the rows of the papers' tables; `show NAME` prints one with its sources."""
+    if context.invoked_subcommand is None:
+        recipes_list()
+
+
+@recipes_app.command("list")
+def recipes_list(as_json: Json = False) -> None:
+    """Every row of the papers' tables with its recipe, then the other recipes.
+
+    Example: relact recipes list --json
+    """
     from relact import recipes as shipped
+    from relact.recipes.tables import ROWS
 
-    print_rows("recipe", "what it is", [(name, shipped.describe(name)) for name in shipped.available()])
+    others = [name for name in shipped.available() if name not in {row.recipe for row in ROWS}]
+    if as_json:
+        others_ = [{"recipe": name, "what": shipped.describe(name)} for name in others]
+        print(json.dumps({"tables": [row._asdict() for row in ROWS], "others": others_}, indent=2, ensure_ascii=False))
+        return
+    for place in dict.fromkeys((row.paper, row.table) for row in ROWS):
+        table = Table("row", "mAP", "recipe", "note", title=f"{place[0]}, {place[1]}", title_justify="left")
+        for row in ROWS:
+            if (row.paper, row.table) == place:
+                table.add_row(row.row, row.figure, row.recipe or "none", row.note)
+        screen.print(table)
+    print_rows("other recipes", "what it is", [(name, shipped.describe(name)) for name in others])
+
+
+@recipes_app.command("show")
+def recipes_show(
+    name: Annotated[str, typer.Argument(help="A recipe's name, a recipe.json, or file.py:function.")],
+    as_json: Json = False,
+) -> None:
+    """All settings of a recipe, and where each comes from: a section of a paper, released code, or our choice.
+
+    Example: relact recipes show acar_r50
+    """
+    from relact import recipes as shipped
+    from relact.recipe import settings_of
+    from relact.recipes.layers import source_of
+    from relact.recipes.tables import ROWS
+
+    values = settings_of(shipped.load(name))
+    experiment = shipped.EXPERIMENTS.get(name)
+    sources = experiment.sources() if experiment is not None else {}
+    whence = "default" if experiment is not None else ""
+    told = [{"setting": path, "value": value, "source": source_of(path, sources) or whence}
+            for path, value in values.items() if path != "name"]  # fmt: skip
+    published = [row for row in ROWS if row.recipe == name]
+    if as_json:
+        rows = [row._asdict() for row in published]
+        print(json.dumps({"recipe": name, "published": rows, "settings": told}, indent=2, ensure_ascii=False))
+        return
+    print(f"{name}: {shipped.describe(name)}" if name in shipped.RECIPES else name)
+    for row in published:
+        print(f"  {row.paper}, {row.table}, {row.row}: {row.figure}" + (f" ({row.note})" if row.note else ""))
+    table = Table("setting", "value", "where it comes from")
+    for entry in told:
+        table.add_row(entry["setting"], json.dumps(entry["value"]), entry["source"])
+    screen.print(table)
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """Videos with labels in AVA's csv format: AVA itself, the generated toy set, or one's own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -10,21 +10,24 @@ from pydantic.dataclasses import dataclass
 
 from relact.config import STRICT
 from relact.data.decode import probe
-from relact.data.samples import Sample, people_of_keyframe
+from relact.data.places import VIDEO_SUFFIXES, refuse_unfinished
+from relact.data.samples import Protocol, Sample, people_of_keyframe
 from relact.data.tracks import linked, tracks_of_file
 from relact.errors import InputError
 from relact.interop.ava_csv import AvaTable, read_ava_csv, read_excluded
 from relact.labels import LabelMap
 from relact.types import Keyframe
 
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v")
+Place = Callable[[str, float], tuple[Path, float]]
+"""A video's name and an annotation's second → the file, and the seconds from its first frame."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AvaData:
     """A folder: `videos/` with the video files, `groundtruth.csv`, and `labels.csv` (or a shipped label map)."""
 
-    source: Literal["ava"] = "ava"
+    source: Literal["ava", "custom"] = "ava"
+    """both are this; `custom` says that the labels are one's own"""
     root: str = "."
     videos: str = "videos"
     """folder of the video files, below root"""
@@ -50,6 +53,11 @@ class AvaData:
         """Whether validation sees the training clips: then its result says nothing about others."""
         return self.train == self.val
 
+    @property
+    def protocol(self) -> Protocol:
+        """AVA's frame-mAP."""
+        return Protocol(measure="ava", cap=self.cap)
+
     def label_map(self) -> LabelMap:
         """The actions, in the order of the classifier's outputs."""
         file = Path(self.root) / self.labels
@@ -62,37 +70,22 @@ class AvaData:
         are missing, for actions that the label map does not have, and for keyframes past the end of their video; and
         for a file of tracks that has no ids, or none for these people.
         """
+        refuse_unfinished(Path(self.root))
         table = read_ava_csv(Path(self.root) / (self.train if split == "train" else self.val), "groundtruth")
         files = self._files(table.videos)
         skip = self._excluded() if split == "train" else set()
-        samples = list(self._keyframes(table, files, self.label_map()))
+
+        def place(video: str, second: float) -> tuple[Path, float]:
+            return files[video], second - self.start
+
+        samples = list(keyframes_of(table, self.label_map(), place))
         if self.tracks is not None:
             samples = tracks_of_file(samples, Path(self.root) / self.tracks)
         if self.link:
             samples = linked(samples)
         samples = [sample for sample in samples if sample.key not in skip]
-        _check_ends(samples)
+        check_ends(samples)
         return samples
-
-    def _keyframes(self, table: AvaTable, files: dict[str, Path], labels: LabelMap) -> Iterator[Sample]:
-        columns = _columns(table, labels)
-        assert table.person is not None
-        nobody = np.zeros((0, 4), np.float32), np.zeros((0, len(labels)), np.float32), np.zeros(0, np.int64)
-        unit = 1 if (table.keyframes.microseconds % 1_000_000 == 0).all() else 1000  # ticks a second
-
-        def sample(video: int, micro: int, boxes: np.ndarray, hot: np.ndarray, person: np.ndarray) -> Sample:
-            name, second = table.videos[video], micro / 1e6
-            key, path = Keyframe(name, round(second * unit)), files[name]
-            time = second - self.start
-            return Sample(key=key, path=path, stamp=second, boxes=boxes, labels=hot, person=person, time=time)
-
-        order = np.lexsort((np.arange(len(table)), table.microseconds, table.video))
-        changes = (np.diff(table.video[order]) != 0) | (np.diff(table.microseconds[order]) != 0)
-        for rows in np.split(order, np.flatnonzero(changes) + 1) if len(order) else ():
-            people = people_of_keyframe(table.boxes[rows], columns[rows], table.person[rows], len(labels))
-            yield sample(int(table.video[rows[0]]), int(table.microseconds[rows[0]]), *people)
-        for video, micro in zip(table.empty.video.tolist(), table.empty.microseconds.tolist(), strict=True):
-            yield sample(video, micro, *nobody)
 
     def _files(self, videos: tuple[str, ...]) -> dict[str, Path]:
         folder = Path(self.root) / self.videos
@@ -107,10 +100,40 @@ class AvaData:
         return known
 
     def _excluded(self) -> set[Keyframe]:
-        if self.exclude is None:
-            return set()
-        rows = read_excluded(Path(self.root) / self.exclude)
-        return {Keyframe(rows.videos[v], round(m / 1e6)) for v, m in zip(rows.video, rows.microseconds, strict=True)}
+        return set() if self.exclude is None else excluded(Path(self.root) / self.exclude)
+
+
+def keyframes_of(table: AvaTable, labels: LabelMap, place: Place) -> Iterator[Sample]:
+    """Every keyframe of a ground truth; ticks are seconds, or thousandths where one lies between two seconds."""
+    columns = _columns(table, labels)
+    assert table.person is not None
+    nobody = np.zeros((0, 4), np.float32), np.zeros((0, len(labels)), np.float32), np.zeros(0, np.int64)
+    unit = ticks_of(table)
+
+    def sample(video: int, micro: int, boxes: np.ndarray, hot: np.ndarray, person: np.ndarray) -> Sample:
+        name, second = table.videos[video], micro / 1e6
+        path, time = place(name, second)
+        key = Keyframe(name, round(second * unit))
+        return Sample(key=key, path=path, stamp=second, boxes=boxes, labels=hot, person=person, time=time)
+
+    order = np.lexsort((np.arange(len(table)), table.microseconds, table.video))
+    changes = (np.diff(table.video[order]) != 0) | (np.diff(table.microseconds[order]) != 0)
+    for rows in np.split(order, np.flatnonzero(changes) + 1) if len(order) else ():
+        people = people_of_keyframe(table.boxes[rows], columns[rows], table.person[rows], len(labels))
+        yield sample(int(table.video[rows[0]]), int(table.microseconds[rows[0]]), *people)
+    for video, micro in zip(table.empty.video.tolist(), table.empty.microseconds.tolist(), strict=True):
+        yield sample(video, micro, *nobody)
+
+
+def ticks_of(table: AvaTable) -> int:
+    """Ticks a second: 1 where all keyframes are whole seconds, else 1000."""
+    return 1 if (table.keyframes.microseconds % 1_000_000 == 0).all() else 1000
+
+
+def excluded(path: Path) -> set[Keyframe]:
+    """The keyframes of a file of excluded timestamps."""
+    rows = read_excluded(path)
+    return {Keyframe(rows.videos[v], round(m / 1e6)) for v, m in zip(rows.video, rows.microseconds, strict=True)}
 
 
 def _columns(table: AvaTable, labels: LabelMap) -> np.ndarray:
@@ -127,8 +150,11 @@ def _columns(table: AvaTable, labels: LabelMap) -> np.ndarray:
     return columns
 
 
-def _check_ends(samples: list[Sample]) -> None:
-    """Clamping would train on the last frame of a video over and over without a word."""
+def check_ends(samples: list[Sample]) -> None:
+    """Raises InputError for keyframes outside of their video file.
+
+    Clamping would train on the last frame of a video over and over without a word.
+    """
     lengths = {path: probe(path).announced_s for path in {sample.path for sample in samples}}
     late = [(s, length) for s in samples if (length := lengths[s.path]) is not None and s.time is not None]
     late = [(sample, length) for sample, length in late if not 0 <= (sample.time or 0) <= length + 1]

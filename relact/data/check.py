@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from relact.data.ava import VIDEO_SUFFIXES
 from relact.data.check_rows import Bools, Finding, Findings, Floats, Ints, TruthRows, read_truth, write_rows
 from relact.data.decode import FrameStream, VideoIndex, video_index
 from relact.data.folder import LABELS, TRUTH, VIDEOS, check_complete
+from relact.data.places import VIDEO_SUFFIXES
 from relact.errors import InputError, at
 from relact.interop.ava_csv import read_excluded
 from relact.labels import SHIPPED, LabelMap

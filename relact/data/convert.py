@@ -15,8 +15,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as checked
 
 from relact.config import STRICT
-from relact.data.ava import VIDEO_SUFFIXES
 from relact.data.decode import VideoIndex, video_index
+from relact.data.places import VIDEO_SUFFIXES
 from relact.data.sampling import keyframe_times, nearest
 from relact.errors import InputError
 from relact.interop.annotations.naming import Naming, Reading, matched

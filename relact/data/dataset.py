@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from relact.data.decode import probe, read_clip
-from relact.data.extracted import FrameFolder, frame_folder, read_frames
+from relact.data.decode import read_clip
+from relact.data.extracted import looked_at, read_frames
 from relact.data.maps import MapStore
 from relact.data.samples import Sample
 from relact.data.sampling import frame_window, window_times
-from relact.data.source import VideoInfo
 from relact.data.transforms import Draw, TransformConfig, apply, draw, inside, jittered, recoloured
 from relact.types import Clip
 
@@ -99,8 +97,3 @@ class ClipDataset(Dataset[Clip]):
         assert sample.time is not None, f"{sample.key}: windows in seconds need a keyframe in seconds"
         times = window_times(sample.time, self._num_frames, self._frame_stride, self._rate)
         return read(sample.path, times=times - early / self._rate, short_side=chosen.short_side)
-
-
-def looked_at(path: Path) -> VideoInfo | FrameFolder:
-    """Size of a video, or of its extracted frames."""
-    return frame_folder(path) if path.is_dir() else probe(path)

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from relact.data.convert import Rows
+from relact.data.places import INCOMPLETE as INCOMPLETE
 from relact.errors import InputError, at
 from relact.interop.ava_csv import format_time
 from relact.interop.files import atomic_path, sha256_of
 from relact.labels import LabelMap
 
-INCOMPLETE = ".incomplete"
 MANIFEST = "manifest.json"
 TRUTH, LABELS, VIDEOS = "groundtruth.csv", "labels.csv", "videos"
 

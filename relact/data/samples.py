@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -10,12 +11,37 @@ from relact.types import Keyframe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """The annotated people of a keyframe, where a sample has a detector's: M people, K actions."""
+
+    boxes: Float[np.ndarray, "M 4"]
+    labels: Float[np.ndarray, "M K"]
+    person: Int[np.ndarray, " M"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """By which rules a data set's predictions are judged."""
+
+    measure: Literal["ava", "frames"] = "ava"
+    """ava: the official AVA evaluator; frames: every frame is a keyframe, ACT's evaluation (UCF101-24, J-HMDB)"""
+    cap: int = 0
+    """ava: best rows a keyframe that count; 0 = all"""
+    tubes: bool = False
+    """frames: judge tubes as well"""
+    picture: tuple[int, int] = (320, 240)
+    """frames: width and height of the pictures that are judged"""
+    boxes: str = "annotated"
+    """where the boxes come from; written into the result"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """One keyframe of a data set; N people, maybe none."""
 
     key: Keyframe
     path: Path
-    """the video file"""
+    """the video file, or the folder of its extracted frames"""
     stamp: float
     """what the annotation calls this keyframe: its second, or its frame"""
     boxes: Float[np.ndarray, "N 4"]
@@ -26,6 +52,12 @@ class Sample:
     """seconds from the first frame, or"""
     frame: int | None = None
     """0-based index, where the data set counts frames"""
+    scores: Float[np.ndarray, " N"] | None = None
+    """of the boxes, by their detector; None = annotated, all 1"""
+    truth: Truth | None = None
+    """what the boxes are judged by, where they are a detector's; None = their own labels"""
+    listed: bool = True
+    """whether the annotation knows this keyframe: what is found at others is not judged"""
 
 
 def people_of_keyframe(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from relact.data.decode import probe
+from relact.data.extracted import looked_at
 from relact.data.samples import Sample
 from relact.errors import InputError
 from relact.interop.box_files import read_boxes
@@ -33,7 +33,7 @@ def tracks_of_file(samples: Sequence[Sample], path: Path) -> list[Sample]:
     check_ids(table, "or leave data.tracks out; data.link=true links boxes without ids")
     ids = [np.full(len(sample.boxes), -1, np.int64) for sample in samples]
     for video, members in _by_video(samples).items():
-        info = probe(samples[members[0]].path)
+        info = looked_at(samples[members[0]].path)
         found = _ids_of_video([samples[k] for k in members], table.for_video(video, info.width, info.height))
         for k, known in zip(members, found, strict=True):
             ids[k] = known

@@ -7,14 +7,23 @@ from pathlib import Path
 
 from relact.errors import InputError
 from relact.recipe import Recipe, read
+from relact.recipes.ava import ACAR, MRSN
+from relact.recipes.ava_kinetics import AVA_KINETICS
+from relact.recipes.ava_more import AIA, AMCRNET, IGMN, SLOWFAST, STC
 from relact.recipes.debug import debug
+from relact.recipes.jhmdb import JHMDB
+from relact.recipes.layers import Experiment
 from relact.recipes.memory import debug_acfb, debug_aia, debug_hrafb, debug_hrfb, debug_igmn, debug_lfb, debug_lrb
+from relact.recipes.own import own, own_small
 from relact.recipes.stage import STAGE
-from relact.recipes.ucf24 import ucf24_small
+from relact.recipes.ucf24 import UCF24, ucf24_small
 
 _DEBUG = (debug, debug_acfb, debug_aia, debug_hrafb, debug_hrfb, debug_igmn, debug_lfb, debug_lrb)
-_SHIPPED = (*_DEBUG, ucf24_small, *STAGE)
-RECIPES: dict[str, Callable[[], Recipe]] = {recipe.__name__: recipe for recipe in _SHIPPED}
+_SHIPPED = (*_DEBUG, ucf24_small, own, own_small, *STAGE)
+_PUBLISHED = (*ACAR, *AMCRNET, *MRSN, *IGMN, *STC, *SLOWFAST, *AIA, *AVA_KINETICS, *UCF24, *JHMDB)
+EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _PUBLISHED}
+"""The recipes of the papers' tables (`relact.recipes.tables`)."""
+RECIPES: dict[str, Callable[[], Recipe]] = {**{recipe.__name__: recipe for recipe in _SHIPPED}, **EXPERIMENTS}
 
 
 def available() -> list[str]:
@@ -23,7 +32,9 @@ def available() -> list[str]:
 
 
 def describe(name: str) -> str:
-    """A shipped recipe's first line of documentation."""
+    """What a shipped recipe is, in a line."""
+    if name in EXPERIMENTS:
+        return EXPERIMENTS[name].summary
     return (RECIPES[name].__doc__ or "").strip().splitlines()[0]
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from relact.data.places import VIDEO_SUFFIXES
 from relact.data.decode import probe, read_clip
+from relact.data.places import VIDEO_SUFFIXES
 from relact.errors import InputError
 from relact.interop.box_files import read_boxes
 from relact.interop.box_table import VideoBoxes

@@ -31,7 +31,7 @@ def loader(
     return _loader(recipe, clips, batches, recall)
 
 
-def test_views(
+def view_loaders(
     recipe: Recipe,
     samples: Sequence[Sample],
     *,

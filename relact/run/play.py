@@ -58,7 +58,7 @@ def demo(out: Path, *, model: str = BEST, seed: int = 7, seconds: int = 48, say:
 def family_rows(judged: AvaReport) -> list[tuple[str, str, str]]:
     """(family, actions, AP) of what was played, for the screen."""
     ids = {name: number for number, name in enumerate(ACTIONS, start=1)}
-    rows = []
+    rows: list[tuple[str, str, str]] = []
     for family in FAMILIES:
         ap = [judged.ap_by_class.get(ids[action]) for action in family.actions]
         known = [value for value in ap if value is not None]

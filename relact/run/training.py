@@ -22,7 +22,7 @@ from relact.nn.memory import keep_freed_memory
 from relact.nn.precision import default_device, resolve
 from relact.recipe import Recipe, build_model, override, read, to_dict
 from relact.run import banks
-from relact.run.loading import loader, test_views
+from relact.run.loading import loader, view_loaders
 from relact.run.maps import maps_of
 from relact.run.models import PRODUCER, load_model
 from relact.train.checkpoint import (
@@ -37,7 +37,7 @@ from relact.train.checkpoint import (
 from relact.train.evaluate import METRICS, judge
 from relact.train.loop import fit, train_step
 from relact.train.memory import OfflineMemory, OnlineMemory
-from relact.train.optim import optimiser
+from relact.train.optim import for_batch, optimiser
 from relact.types import Batch
 from relact.weights import fetch
 
@@ -57,6 +57,7 @@ def train(
     where = _device(device)
     dtype = resolve(recipe.train.precision, where)
     labels = recipe.data.label_map()
+    rates = for_batch(recipe.optim, recipe.train.batch_size)
     if recipe.memory.mode == "offline":
         _first_stage(recipe, out, resume=resume, device=device, say=say, quiet=quiet)
         resume = resume and (out / STATE).is_file()
@@ -76,7 +77,7 @@ def train(
     recall = banks.recall(recipe, model, samples, out, "train", dtype) if recipe.memory.mode == "offline" else None
     memory = banks.online(recipe, model, samples)
     batches = loader(recipe, samples, training=True, recall=recall, maps=maps)
-    steps = optimiser(model, recipe.optim)
+    steps = optimiser(model, rates)
     first = _resume(out, model, steps, memory) if resume else 0
     say(f"{recipe.name}: {len(samples)} keyframes, {len(labels)} actions, {where}, {str(dtype).removeprefix('torch.')}")
     if first == 0:
@@ -87,7 +88,7 @@ def train(
         save_state(out, epoch=epochs, optimiser=steps, memory=memory)
 
     fit(
-        model, batches, steps, config=recipe.train, optim=recipe.optim, loss=recipe.loss, dtype=dtype, folder=out,
+        model, batches, steps, config=recipe.train, optim=rates, loss=recipe.loss, dtype=dtype, folder=out,
         memory=memory, save=save, first_epoch=first, quiet=quiet,
     )  # fmt: skip
     report = _judge(recipe, model, "val", labels=labels, dtype=dtype, folder=out)
@@ -221,7 +222,7 @@ def _judge_samples(
     folder: Path,
     maps: MapStore | None = None,
 ) -> AvaReport:
-    views = test_views(recipe, samples, recall=recall, maps=maps)
+    views = view_loaders(recipe, samples, recall=recall, maps=maps)
     report = judge(model, views, samples, labels=labels, protocol=recipe.data.protocol, dtype=dtype, folder=folder)
     with atomic_path(folder / METRICS) as temporary:
         temporary.write_text(report.to_json(), encoding="utf-8")

@@ -112,7 +112,7 @@ def judge(
     groundtruth, predictions = write_files(folder, samples, predict(model, views, dtype=dtype), labels)
     if protocol.measure == "ava":
         return evaluate(
-            predictions=predictions, groundtruth=groundtruth, labels=labels, cap=protocol.cap,
+            predictions=predictions, groundtruth=groundtruth, labels=labels.evaluated(), cap=protocol.cap,
             box_source=protocol.boxes,
         )  # fmt: skip
     if protocol.tubes:

@@ -1,6 +1,7 @@
 """Optimiser and learning rate."""
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -18,6 +19,8 @@ class OptimConfig:
     kind: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(default=0.01, gt=0)
     """peak"""
+    lr_batch: int | None = Field(default=None, ge=1)
+    """the batch that `lr` is meant for: with another one the rate is scaled linearly; None = `lr` as it is"""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=1e-7, ge=0)
     schedule: Literal["cosine", "step", "constant"] = "cosine"
@@ -27,6 +30,13 @@ class OptimConfig:
     warmup_start: float = Field(default=0.1, ge=0, le=1)
     """the rate climbs linearly from this part of the peak"""
     clip_norm: float | None = Field(default=None, gt=0)
+
+
+def for_batch(config: OptimConfig, batch_size: int) -> OptimConfig:
+    """The same with the rate of this batch, all processes together."""
+    if config.lr_batch is None:
+        return config
+    return replace(config, lr=config.lr * batch_size / config.lr_batch, lr_batch=None)
 
 
 def optimiser(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:

@@ -232,5 +232,6 @@ def test_shipped_recipes_with_memory_have_heads_with_memory():
         if recipe.memory.mode != "none":
             with torch.device("meta"):
                 assert build_model(recipe, LabelMap.load("ucf24")).head.memory is not None
-    assert sum(recipe.memory.mode == "offline" for recipe in named) == 5 + 4
-    assert sum(recipe.memory.mode == "online" for recipe in named) == 2 + 3
+    small = [recipe for recipe in named if recipe.name.startswith(("debug", "stage"))]
+    assert sum(recipe.memory.mode == "offline" for recipe in small) == 5 + 4
+    assert sum(recipe.memory.mode == "online" for recipe in small) == 2 + 3

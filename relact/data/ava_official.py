@@ -1,0 +1,138 @@
+"""AVA v2.1 and v2.2 as they are published: annotation files, movies or their frames, a detector's boxes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from relact.config import STRICT
+from relact.data.ava import check_ends, excluded, keyframes_of
+from relact.data.places import check_files, frame_folders, name_missing, videos_below
+from relact.data.proposals import BoxesConfig, Detections, with_boxes, without
+from relact.data.samples import Protocol, Sample
+from relact.data.tracks import linked, tracks_of_file
+from relact.interop.ava_csv import read_ava_csv
+from relact.labels import LabelMap
+from relact.types import Keyframe
+
+INCLUDED = (902, 1798)
+"""first and last annotated second of every movie (ava_included_timestamps)"""
+ANNOTATION = "of AVA's annotation archive, from the data set's own page"
+MOVIES = "the movies, by ava_file_names_trainval; cut with ffmpeg -ss 900 -t 901, or whole (data.start=0)"
+EXTRACTED = "a folder a movie, extracted with ffmpeg at 30 frames a second from second 900 on"
+BOXES = (
+    "a detector's boxes: PySlowFast's ava_{split}_predicted_boxes.csv (those of LFB), MMAction2's "
+    "ava_dense_proposals_{split}.FAIR pickles, or ACAR-Net's (train: https://drive.google.com/file/d/"
+    "1CsCUVxdxVyZ5vUM2eGzzV42wzKxPa7bK/view, val: https://drive.google.com/file/d/1uTlgYtR_zt85JCx-HoqNNXWwCilUTd9w/view)"
+)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AvaOfficialData:
+    """A folder with `annotations/` (ava_train_v2.2.csv …), `videos/` or frames, and a detector's boxes."""
+
+    source: Literal["ava_official"] = "ava_official"
+    root: str = "ava"
+    version: Literal["2.1", "2.2"] = "2.2"
+    annotations: str = "annotations"
+    """below root: ava_{train,val}_v{version}.csv and their excluded timestamps"""
+    videos: str = "videos"
+    """below root: the movies, named by their ids"""
+    frames: str | None = None
+    """below root: extracted frames instead of movies, a folder a movie; at `rate` from second `start` on"""
+    labels: str = "ava60"
+    """ava60: the 60 classes of the metric (ACAR-Net); ava: all 80 (PySlowFast, MMAction2); or a pbtxt below root"""
+    train_boxes: BoxesConfig = Field(default_factory=BoxesConfig)
+    val_boxes: BoxesConfig = Field(default_factory=lambda: BoxesConfig(score=0.85))
+    start: float = 900.0
+    """annotation second of a file's first frame: 900 for cut movies and their frames, 0 for whole ones"""
+    shift: int = 0
+    """frames by which the keyframe comes later: 0 (PySlowFast, ACAR-Net), 1 (MMAction2, AMCRNet)"""
+    rate: float = Field(default=30.0, gt=0)
+    """frames a second at which windows are laid out, and at which frames were extracted"""
+    val_every: int = Field(default=1, ge=1)
+    """judge every n-th second only (PySlowFast while it trains: 4)"""
+    tracks: str | None = None
+    """a box file with ids, below root: people take the id of the box that covers them"""
+    link: bool = False
+    """link the people of movies without any ids from keyframe to keyframe, by overlap"""
+    cap: int = Field(default=50, ge=0)
+    """best rows a keyframe that the metric counts: 50 (the official evaluator), 0 = all (PySlowFast, MMAction2)"""
+
+    @property
+    def judges_training(self) -> bool:
+        """Never: the splits are of different movies."""
+        return False
+
+    @property
+    def protocol(self) -> Protocol:
+        """AVA's frame-mAP."""
+        file = self.val_boxes.file
+        source = "annotated" if file is None else f"{file}, score >= {self.val_boxes.score:g}"
+        return Protocol(measure="ava", cap=self.cap, boxes=source)
+
+    def label_map(self) -> LabelMap:
+        """The actions, in the order of the classifier's outputs."""
+        file = Path(self.root) / self.labels
+        return LabelMap.load(file if file.is_file() else self.labels)
+
+    def samples(self, split: Literal["train", "val"]) -> list[Sample]:
+        """Every keyframe of a split from second 902 to 1798 that is not excluded.
+
+        Raises InputError that lists the files which are not there and where each can be had; for movies that are
+        missing; and as the readers of annotations and boxes do.
+        """
+        self._check(split)
+        labels, exclude = self.label_map(), excluded(self._annotation(f"{split}_excluded_timestamps"))
+        table = read_ava_csv(self._annotation(split), "groundtruth")
+        place = self._place(table.videos)
+        samples = [s for s in keyframes_of(table, labels, place) if INCLUDED[0] <= s.stamp <= INCLUDED[1]]
+        boxes = self.train_boxes if split == "train" else self.val_boxes
+        if boxes.file is not None:
+            movies, nobody = set(table.videos), samples[0].labels[:0] if samples else None
+
+            def empty(video: str, second: float) -> Sample | None:
+                if nobody is None or video not in movies or not INCLUDED[0] <= second <= INCLUDED[1]:
+                    return None
+                path, time = place(video, second)
+                first = samples[0]
+                return Sample(
+                    key=Keyframe(video, round(second)), path=path, stamp=second, boxes=first.boxes[:0], labels=nobody,
+                    person=first.person[:0], time=time,
+                )  # fmt: skip
+
+            found = Detections(Path(self.root) / boxes.file)
+            samples = with_boxes(samples, found, labels, boxes, training=split == "train", empty=empty)
+        samples = without(samples, exclude)
+        if split == "val":
+            samples = [sample for sample in samples if sample.key.tick % self.val_every == 0]
+        samples.sort(key=lambda sample: sample.key)
+        if self.tracks is not None:
+            samples = tracks_of_file(samples, Path(self.root) / self.tracks)
+        if self.link:
+            samples = linked(samples)
+        if self.frames is None:
+            check_ends(samples)
+        return samples
+
+    def _annotation(self, name: str) -> Path:
+        return Path(self.root) / self.annotations / f"ava_{name}_v{self.version}.csv"
+
+    def _check(self, split: str) -> None:
+        root = Path(self.root)
+        boxes = self.train_boxes if split == "train" else self.val_boxes
+        wanted = {self._annotation(name): ANNOTATION for name in (split, f"{split}_excluded_timestamps")}
+        wanted[root / (self.frames or self.videos)] = EXTRACTED if self.frames else MOVIES
+        if boxes.file is not None:
+            wanted[root / boxes.file] = BOXES.replace("{split}", split)
+        check_files(f"AVA v{self.version}", root, wanted, "set data.root, or the settings of data that name them")
+
+    def _place(self, movies: tuple[str, ...]) -> Callable[[str, float], tuple[Path, float]]:
+        folder = Path(self.root) / (self.frames or self.videos)
+        known = frame_folders(folder) if self.frames else videos_below(folder)
+        what = "folders of frames" if self.frames else "movies"
+        name_missing(what, folder, movies, known, "all movies of a split are needed, or its csv must be cut to those")
+        later = self.shift / self.rate
+        return lambda movie, second: (known[movie], second - self.start + later)

@@ -1,0 +1,105 @@
+"""Keyframes of data sets whose annotation is tubes over frames (UCF101-24, J-HMDB-21): every frame may be one."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from relact.data.extracted import looked_at
+from relact.data.places import frame_folders, videos_below
+from relact.data.samples import Sample, Truth, people_of_keyframe
+from relact.errors import InputError
+from relact.interop.box_files import read_boxes
+from relact.interop.ucf24 import PICTURE, UcfTubes
+from relact.labels import LabelMap
+from relact.types import Keyframe
+
+
+def files_of(folder: Path, tubes: UcfTubes, *, frames: bool) -> dict[int, Path]:
+    """Index of the video in the annotation → its file, or its folder of frames; those that are there.
+
+    Raises InputError where none is.
+    """
+    found = (frame_folders(folder) if folder.is_dir() else {}) if frames else videos_below(folder)
+    named = ((code, name.split("/")[-1]) for code, name in enumerate(tubes.videos))
+    files = {code: found[name] for code, name in named if name in found}
+    if not files:
+        kind = "" if frames else ".avi"
+        raise InputError(
+            f"{folder}: none of the {len(tubes.videos)} annotated videos is below it, such as {tubes.videos[0]}{kind}"
+        )
+    return files
+
+
+def tube_keyframes(tubes: UcfTubes, code: int, path: Path, labels: LabelMap, step: int) -> Iterator[Sample]:
+    """Every `step`-th annotated frame of a video, its people with the numbers of their tubes."""
+    rows = np.flatnonzero(tubes.video == code)
+    rows = rows[np.argsort(tubes.frame[rows], kind="stable")]
+    boxes = (tubes.boxes[rows] / np.array([*PICTURE, *PICTURE])).clip(0, 1)
+    frames, starts = np.unique(tubes.frame[rows], return_index=True)
+    parts = list(zip(frames.tolist(), np.split(np.arange(len(rows)), starts[1:]), strict=True))
+    for frame, part in parts[::step]:
+        people = people_of_keyframe(boxes[part], tubes.label[rows[part]] - 1, tubes.tube[rows[part]], len(labels))
+        yield Sample(
+            key=Keyframe(tubes.videos[code], frame + 1),  # these data sets count frames from 1
+            stamp=frame + 1.0,
+            path=path,
+            boxes=people[0],
+            labels=people[1],
+            person=people[2],
+            frame=frame,
+        )
+
+
+def with_detections(
+    samples: list[Sample], file: Path, videos: Mapping[str, Path], score: float, step: int, num_classes: int
+) -> list[Sample]:
+    """A detector's people instead of the annotated ones, which become what they are judged by.
+
+    Frames that only the detector knows, every `step`-th of them from the first on, are keyframes too: what is found
+    there is wrong. Raises InputError as `read_boxes` does, and for a file that counts seconds.
+    """
+    table = read_boxes(file)
+    if table.clock != "frames":
+        raise InputError(
+            f"{file}: counts seconds; expected boxes on numbered frames (csv video,frame,x1,y1,x2,y2,score)"
+        )
+    known = {sample.key: sample for sample in samples}
+    done: dict[Keyframe, Sample] = {}
+    for name, path in videos.items():
+        picture = looked_at(path)
+        found = table.for_video(name, picture.width, picture.height)
+        for number, frame in enumerate(found.instants.astype(int).tolist()):
+            key = Keyframe(name, frame + 1)
+            if key not in known and frame % step:
+                continue
+            rows = np.arange(found.start[number], found.start[number + 1])
+            rows = rows[found.score[rows] >= score]
+            done[key] = _tested(known.get(key), key, path, found.boxes[rows], found.score[rows], num_classes)
+    nobody = np.zeros((0, 4)), np.zeros(0)
+    for key, sample in known.items():
+        done.setdefault(key, _tested(sample, key, sample.path, *nobody, num_classes))
+    return [done[key] for key in sorted(done)]
+
+
+def _tested(
+    sample: Sample | None, key: Keyframe, path: Path, boxes: np.ndarray, scores: np.ndarray, num_classes: int
+) -> Sample:
+    people = len(boxes)
+    if sample is None:
+        truth = Truth(
+            boxes=np.zeros((0, 4)), labels=np.zeros((0, num_classes), np.float32), person=np.zeros(0, np.int64)
+        )
+        sample = Sample(
+            key=key, path=path, stamp=float(key.tick), boxes=truth.boxes, labels=truth.labels, person=truth.person,
+            frame=key.tick - 1, listed=False,
+        )  # fmt: skip
+    return replace(
+        sample,
+        boxes=boxes.astype(np.float32),
+        labels=np.zeros((people, num_classes), np.float32),
+        person=np.full(people, -1, np.int64),
+        scores=scores.astype(np.float32),
+        truth=Truth(boxes=sample.boxes, labels=sample.labels, person=sample.person),
+    )

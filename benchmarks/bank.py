@@ -1,15 +1,16 @@
 """Feature banks of AVA's size: writing, opening, reading windows, and what loader workers lose by it.
 
-    python benchmarks/bank.py [--kinds vectors maps] [--rows N] [--folder TMP] [--repeats N]
+    python benchmarks/bank.py [--kinds vectors maps] [--rows N] [--folder TMP] [--repeats N] [--videos FOLDER]
 
 A bank has as many people a second as AVA's training set (400,000 in 299 videos of 900 s). Vectors are 2304 channels
-(1.8 GB for all), maps 512 x 7 x 14 (40 GB for all: by default 20,000 rows, or what a quarter of the free disk holds).
+(1.8 GB for all), maps 512 x 7 x 14 (40 GB for all: by default 20,000 rows, or what a quarter of the free disk holds;
+`--rows` may take four fifths of it).
 Files are in the page cache when they are read, unless they do not fit there. "plain" is numpy without any bank:
 `tofile` and fsync of the same bytes, one file a video, and slices of a memory map copied to a new array of the same
 shape with zeros behind them, without a search, a mask or ticks. Runs of both are interleaved, on the same keyframes,
 each first in every other turn. Loaders: 2 workers, batches of 16 clips; the data set decodes nothing, an item is an
-array of zeros of a real clip's size, so that the loss by memory is the most that it can be. Scratch files are removed
-at the end.
+array of zeros of a real clip's size, so that the loss by memory is the most that it can be; with `--videos` an item is
+decoded from one of these files, 32 frames at a short side of 256. Scratch files are removed at the end.
 """
 
 import argparse
@@ -27,6 +28,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from relact.bank import BankWriter, FeatureBank, Producer, Rows
+from relact.data.decode import read_clip
+from relact.data.places import VIDEO_SUFFIXES
+from relact.data.sampling import window_times
 from relact.head import MemorySpec
 from relact.types import Keyframe, Memory
 
@@ -147,17 +151,26 @@ def check(bank: FeatureBank, plain: Plain, spec: MemorySpec, keys: list[Keyframe
     assert int(memory.mask.sum()) == sum(end - begin for _, begin, end in plain.places(keys))
 
 
-class Blank(Dataset[tuple[Keyframe, Tensor]]):
-    """Clips that nothing was decoded for."""
+class Clips(Dataset[tuple[Keyframe, Tensor]]):
+    """Decoded from files in turn, or blank ones that nothing was decoded for."""
 
-    def __init__(self, keys: list[Keyframe]) -> None:
+    def __init__(self, keys: list[Keyframe], files: list[Path]) -> None:
         self._keys = keys
+        self._files = files
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def __getitem__(self, item: int) -> tuple[Keyframe, Tensor]:
-        return self._keys[item], torch.zeros(FRAMES, dtype=torch.uint8)
+        key = self._keys[item]
+        if not self._files:
+            return key, torch.zeros(FRAMES, dtype=torch.uint8)
+        file = self._files[item % len(self._files)]
+        frames = read_clip(file, times=window_times(1.0 + item % 3, FRAMES[1], 2, 30.0), short_side=FRAMES[2])
+        clip = torch.zeros(FRAMES, dtype=torch.uint8)  # one shape for all, as a batch has
+        width = min(frames.shape[3], FRAMES[3])
+        clip[..., :width] = frames[:, :, : FRAMES[2], :width]
+        return key, clip
 
 
 class Collate:
@@ -170,9 +183,9 @@ class Collate:
         return torch.stack([frames for _, frames in clips]), memory
 
 
-def clips_a_second(bank: FeatureBank | None, spec: MemorySpec, keys: list[Keyframe]) -> float:
+def clips_a_second(bank: FeatureBank | None, spec: MemorySpec, keys: list[Keyframe], files: list[Path]) -> float:
     """Of a loader; from its second batch on."""
-    loader = DataLoader(Blank(keys), batch_size=CLIPS, num_workers=2, collate_fn=Collate(bank, spec))
+    loader = DataLoader(Clips(keys, files), batch_size=CLIPS, num_workers=2, collate_fn=Collate(bank, spec))
     batches = iter(loader)
     next(batches)
     began = time.perf_counter()
@@ -196,7 +209,8 @@ def measure(kind: str, folder: Path, options: argparse.Namespace) -> None:
     dim, grid = KINDS[kind]
     free = shutil.disk_usage(folder).free
     wanted = options.rows or (ACTORS if kind == "vectors" else 20_000)
-    rows = min(wanted, free // 4 // (dim * 2))
+    most = free * 8 // 10 if options.rows else free // 4
+    rows = min(wanted, most // (dim * 2))
     counts, size = people(rows), rows * dim * 2 / 1e6
     scaled = f" (of AVA's {ACTORS:,})" if rows < ACTORS else ""
     print(f"\n{kind}: {rows:,} rows{scaled} of {dim} channels in {len(counts)} videos, {size:,.0f} MB; "
@@ -227,9 +241,15 @@ def measure(kind: str, folder: Path, options: argparse.Namespace) -> None:
                 f"{ours:.2f}", f"{theirs:.2f}", f"{ours / theirs:.2f}")  # fmt: skip
 
     keys = [key for batch in keyframes("random", len(counts), options.batches) for key in batch]
-    speeds = [(clips_a_second(bank, spec, keys), clips_a_second(None, spec, keys)) for _ in range(options.rounds)]
-    with_it, without = (statistics.median(values) for values in zip(*speeds, strict=True))
-    row("loader, clips/s with memory (plain: without)", f"{with_it:.0f}", f"{without:.0f}", f"{without / with_it:.2f}")
+    real = sorted(path for path in options.videos.iterdir() if path.suffix in VIDEO_SUFFIXES) if options.videos else []
+    for what, files in {"blank": [], "real": real}.items() if real else {"blank": []}.items():
+        speeds = [
+            (clips_a_second(bank, spec, keys, files), clips_a_second(None, spec, keys, files))
+            for _ in range(options.rounds)
+        ]
+        with_it, without = (statistics.median(values) for values in zip(*speeds, strict=True))
+        row(f"loader, {what} clips/s with memory (plain: without)", f"{with_it:.1f}", f"{without:.1f}",
+            f"{without / with_it:.2f}")  # fmt: skip
 
 
 def main() -> None:
@@ -237,6 +257,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--rows", type=int, help="of each bank; left out: 400,000 vectors and 20,000 maps")
     parser.add_argument("--folder", type=Path, help="where a temporary folder is made; left out: the system's")
+    parser.add_argument("--videos", type=Path, help="a folder of real videos, for loaders that decode")
     parser.add_argument("--repeats", type=int, default=200, help="windows of each order")
     parser.add_argument("--batches", type=int, default=12, help="of a loader, each of 16 clips")
     parser.add_argument("--rounds", type=int, default=3, help="of loaders")

@@ -1,5 +1,6 @@
 """Video that plays everywhere: H.264 in MP4, written through PyAV."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -38,7 +39,7 @@ class VideoWriter:
         self._shape = (height, width, 3)
         self._fps = Fraction(fps).limit_denominator(1001)
         self._reformatter = VideoReformatter()
-        self._last_pts = -1
+        self._last_pts, self._last_time = -1, -math.inf
         self._writing = self._open()
 
     def __enter__(self) -> "VideoWriter":
@@ -53,9 +54,9 @@ class VideoWriter:
     def write(self, rgb: npt.NDArray[np.uint8], time_s: float) -> None:
         """One picture `[H, W, 3]`; times start at 0 or later and ascend."""
         assert rgb.shape == self._shape, f"expected a picture of shape {self._shape}, got {rgb.shape}"
-        pts = round(time_s / TIME_BASE)
-        assert pts > self._last_pts, f"times must ascend: {time_s} s came after {self._last_pts * TIME_BASE} s"
-        self._last_pts = pts
+        assert time_s > self._last_time, f"times must ascend: {time_s} s came after {self._last_time} s"
+        pts = max(round(time_s / TIME_BASE), self._last_pts + 1)  # two in one tick: joined files have such pictures
+        self._last_time, self._last_pts = time_s, pts
         frame = self._reformatter.reformat(
             av.VideoFrame.from_ndarray(even(rgb), format="rgb24"),
             format="yuv420p",

@@ -86,3 +86,13 @@ def test_without_libx264(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_place_that_cannot_be_written_to() -> None:
     with pytest.raises(InputError, match="cannot"), VideoWriter("/proc/nowhere/out.mp4", 96, 64, fps=30):
         pass
+
+
+def test_two_pictures_within_one_tick_are_both_written(tmp_path: Path):
+    """Files that were joined have pictures less than 1/90,000 s apart."""
+    picture = np.zeros((32, 48, 3), np.uint8)
+    with VideoWriter(tmp_path / "joined.mp4", 48, 32, 25) as writer:
+        for time in (0.0, 5.005, 5.005000833, 5.045):
+            writer.write(picture, time)
+    with av.open(str(tmp_path / "joined.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 4

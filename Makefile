@@ -12,7 +12,7 @@ $(VENV)/.ready: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-demo: $(VENV)/.ready  ## generated videos: train, detect, draw, judge
+demo: $(VENV)/.ready  ## an unseen play: detect, draw, judge
 	$(BIN)/relact demo --out demo
 
 test: $(VENV)/.ready  ## everything that runs in minutes on a CPU

@@ -11,7 +11,7 @@ from relact.train.optim import OptimConfig
 
 
 def debug() -> Recipe:
-    """A narrow SlowFast on generated videos (relact data toy); what `relact demo` trains."""
+    """A narrow SlowFast on generated videos (relact data toy): what the tests train."""
     return Recipe(
         name="debug",
         data=AvaData(root="toy", cap=0),

@@ -35,12 +35,20 @@ def maps_of(
 
 
 def _require_fixed_clips(recipe: Recipe) -> None:
+    chosen = recipe.transform
     changing = {
-        "transform.flip": recipe.transform.flip > 0,
-        "transform.crop": recipe.transform.crop is not None,
-        "transform.train_short_side": recipe.transform.train_short_side is not None,
+        "flip=0": chosen.flip > 0,
+        "crop=null": chosen.crop is not None,
+        "train_short_side=null": chosen.train_short_side is not None,
+        "frame_jitter=0": chosen.frame_jitter > 0,
+        "brightness=0": chosen.brightness > 0,
+        "contrast=0": chosen.contrast > 0,
+        "saturation=0": chosen.saturation > 0,
+        "pca=0": chosen.pca > 0,
+        "test_short_sides=[]": bool(chosen.test_short_sides),
+        "test_flip=false": chosen.test_flip,
     }
-    wrong = [f"{name}={'0' if name.endswith('flip') else 'null'}" for name, changes in changing.items() if changes]
+    wrong = [f"transform.{setting}" for setting, changes in changing.items() if changes]
     if wrong:
         raise InputError(
             f"{recipe.name}: train.freeze_backbone keeps one map of a keyframe, so nothing may change its clip: "

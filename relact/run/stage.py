@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from relact.data.folder import MANIFEST
 from relact.data.stage.families import ACTIONS, FAMILIES
@@ -145,8 +146,9 @@ def _share(jobs: int) -> None:
 def _one(bench: Bench, head: str, seed: int) -> float:
     """Trains and judges one run; returns its seconds."""
     recipe, folder, start = bench.recipe(head, seed), _folder(bench, head, seed), time.monotonic()
-    if not is_finished(folder, recipe):
-        train(recipe, folder, resume=(folder / STATE).is_file(), quiet=True, say=lambda text: None)
+    begun = (folder / STATE).is_file() and _has_this_backbone(bench, folder)
+    if not (begun and is_finished(folder, recipe)):
+        train(recipe, folder, resume=begun, quiet=True, say=lambda text: None)
     seconds = time.monotonic() - start
     result = {
         "head": head, "seed": seed, "seconds": round(seconds, 1), "parameters": _parameters(recipe),
@@ -155,6 +157,12 @@ def _one(bench: Bench, head: str, seed: int) -> float:
     with atomic_path(folder / RESULT) as temporary:
         temporary.write_text(json.dumps(result, indent=1), encoding="utf-8")
     return seconds
+
+
+def _has_this_backbone(bench: Bench, folder: Path) -> bool:
+    """Whether a run stands on the warm-up as it is now: one begun on an earlier warm-up begins anew."""
+    own, shared = load_file(folder / WEIGHTS), load_file(bench.warmup / WEIGHTS)
+    return all(torch.equal(own[name], value) for name, value in shared.items() if name.startswith("backbone."))
 
 
 def _parameters(recipe: Recipe) -> int:

@@ -80,6 +80,8 @@ def test_offline_memory_is_filled_from_maps(frozen: Recipe, tmp_path: Path, monk
     ("setting", "said"),
     [
         ({"transform.flip": "0.5"}, "set transform.flip=0"),
+        ({"transform.frame_jitter": "2"}, "set transform.frame_jitter=0"),
+        ({"transform.test_flip": "true"}, "set transform.test_flip=false"),
         ({"transform.crop": "48"}, "set transform.crop=null"),
         ({"transform.train_short_side": "[48, 64]"}, "set transform.train_short_side=null"),
     ],

@@ -115,7 +115,7 @@ def _with_extras(skit: Skit, random: np.random.Generator) -> Skit:
                     arms="swing" if walks else "hips", facing=way)  # fmt: skip
         people.append(
             Person(look=look, height=float(random.uniform(26, 31)), ground=float(random.uniform(68, 73)), beats=(beat,),
-                   phase=random.uniform(0, 100), extra=True)
+                   phase=random.uniform(0, 100))
         )  # fmt: skip
     return replace(skit, people=tuple(people))
 

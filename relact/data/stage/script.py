@@ -4,7 +4,7 @@ Lengths are in units of the stage: it is 288 wide and 96 high, which is also the
 at it. The drawn video is larger (`write.StageConfig.scale`).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -47,8 +47,6 @@ class Person:
     """of what swings, in radians: a coin of its own, or it would tell the time"""
     lift: float = 0.0
     """how far the ground under the feet is above `ground` (a seat in a boat)"""
-    extra: bool = False
-    """has no part in the family"""
 
     def beat(self, time: float) -> Beat | None:
         """What is going on; None when off the stage."""
@@ -105,7 +103,6 @@ class Thing:
     """seconds between which it moves from x[0] to x[1]"""
     layer: Layer = "floor"
     facing: int = 1
-    shown: tuple[float, float] = (-1e9, 1e9)
     colour: str = "#c0392b"
 
     def place(self, time: float) -> float:
@@ -144,7 +141,6 @@ class Skit:
     things: tuple[Thing, ...] = ()
     events: tuple[Event, ...] = ()
     backdrop: str = "room"
-    extras: tuple[int, ...] = field(default=())
 
     def actions(self, person: int, time: float) -> list[str]:
         """What a person does at a moment: the posture, and the events."""

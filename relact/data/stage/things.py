@@ -17,8 +17,6 @@ TURNS = 16
 
 def paint_thing(picture: Image.Image, thing: Thing, time: float, offset: Point, scale: int) -> None:
     """Onto a picture with `scale` pixels a unit whose upper left corner is at `offset` units."""
-    if not thing.shown[0] <= time < thing.shown[1]:
-        return
     x1, y1, _, _ = thing.box(time)
     turn = round(thing.place(time) / (np.pi * thing.size[0]) * TURNS) % TURNS if thing.kind == "ball" else 0
     flicker = int(time * 6) % 4 if thing.kind in ("tv", "gramophone", "helm") else 0

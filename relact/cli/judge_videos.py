@@ -1,16 +1,14 @@
 """`relact evaluate` for data sets that count frames: UCF101-24 and J-HMDB-21, by frame and by tube."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from relact.cli.judge import Units, evaluate_app, picture_of
 from relact.cli.shown import show_report, show_videos, write_json
 from relact.errors import InputError
-
-if TYPE_CHECKING:
-    from relact.metrics.ava_report import AvaReport
 
 Predictions = Annotated[
     Path,
@@ -38,60 +36,42 @@ Errors = Annotated[bool, typer.Option("--errors", help="Count kinds of errors, a
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")]
 
 
-@evaluate_app.command()
-def ucf24(
-    predictions: Predictions,
-    groundtruth: Truth,
-    labels: Labels = "ucf24",
-    split: Split = None,
-    rules: Rules = "act",
-    iou: Threshold = 0.5,
-    box_units: BoxUnits = None,
-    picture: Picture = "320x240",
-    box_source: Source = None,
-    explain: Explain = False,
-    show_errors: Errors = False,
-    json_file: Json = None,
-) -> None:
-    """Judge actions on all frames of UCF101-24: frame-mAP by ACT's evaluation.
+def _judge_frames(of: str) -> Callable[..., None]:
+    """The command of a data set whose labels have this name."""
 
-    Example: relact evaluate ucf24 --groundtruth ucf24/annotations/pyannot.pkl --predictions runs/ucf24/predictions.csv
-    """
-    from relact.metrics.frames import evaluate_frames
+    def command(
+        predictions: Predictions,
+        groundtruth: Truth,
+        labels: Labels = of,
+        split: Split = None,
+        rules: Rules = "act",
+        iou: Threshold = 0.5,
+        box_units: BoxUnits = None,
+        picture: Picture = "320x240",
+        box_source: Source = None,
+        explain: Explain = False,
+        show_errors: Errors = False,
+        json_file: Json = None,
+    ) -> None:
+        from relact.metrics.frames import evaluate_frames
 
-    report = evaluate_frames(
-        predictions, groundtruth, labels, rules=rules, iou_threshold=iou, split=split, box_units=box_units,
-        picture=picture_of(picture), box_source=box_source, explain=explain or None, errors=show_errors,
-    )  # fmt: skip
-    _finish(report, json_file)
+        report = evaluate_frames(
+            predictions, groundtruth, labels, rules=rules, iou_threshold=iou, split=split, box_units=box_units,
+            picture=picture_of(picture), box_source=box_source, explain=explain or None, errors=show_errors,
+        )  # fmt: skip
+        if json_file is not None:
+            write_json(json_file, report)
+        show_report(report)
+
+    return command
 
 
-@evaluate_app.command()
-def jhmdb(
-    predictions: Predictions,
-    groundtruth: Truth,
-    labels: Labels = "jhmdb",
-    split: Split = None,
-    rules: Rules = "act",
-    iou: Threshold = 0.5,
-    box_units: BoxUnits = None,
-    picture: Picture = "320x240",
-    box_source: Source = None,
-    explain: Explain = False,
-    show_errors: Errors = False,
-    json_file: Json = None,
-) -> None:
-    """Judge actions on all frames of J-HMDB-21: frame-mAP by ACT's evaluation.
-
-    Example: relact evaluate jhmdb --groundtruth JHMDB-GT.pkl --predictions mine.csv
-    """
-    from relact.metrics.frames import evaluate_frames
-
-    report = evaluate_frames(
-        predictions, groundtruth, labels, rules=rules, iou_threshold=iou, split=split, box_units=box_units,
-        picture=picture_of(picture), box_source=box_source, explain=explain or None, errors=show_errors,
-    )  # fmt: skip
-    _finish(report, json_file)
+for name, title, example in (
+    ("ucf24", "UCF101-24", "--groundtruth ucf24/annotations/pyannot.pkl --predictions runs/ucf24/predictions.csv"),
+    ("jhmdb", "J-HMDB-21", "--groundtruth JHMDB-GT.pkl --predictions mine.csv"),
+):
+    said = f"Judge actions on all frames of {title}: frame-mAP by ACT's evaluation."
+    evaluate_app.command(name, help=f"{said}\n\nExample: relact evaluate {name} {example}")(_judge_frames(name))
 
 
 @evaluate_app.command()
@@ -137,9 +117,3 @@ def _cost(trim: str) -> float | None:
         return float(trim)
     except ValueError:
         raise InputError(f"--trim {trim}: expected none, road, or a number, the cost of a change") from None
-
-
-def _finish(report: "AvaReport", json_file: Path | None) -> None:
-    if json_file is not None:
-        write_json(json_file, report)
-    show_report(report)

@@ -3,17 +3,90 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
+from relact.config import STRICT
 from relact.data.extracted import looked_at
-from relact.data.places import frame_folders, videos_below
-from relact.data.samples import Sample, Truth, people_of_keyframe
+from relact.data.places import check_files, frame_folders, videos_below
+from relact.data.samples import Protocol, Sample, Truth, people_of_keyframe
 from relact.errors import InputError
 from relact.interop.box_files import read_boxes
 from relact.interop.ucf24 import PICTURE, UcfTubes
 from relact.labels import LabelMap
 from relact.types import Keyframe
+
+BOXES = "a detector's boxes: csv video,frame,x1,y1,x2,y2,score, frames from 0"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TubeData:
+    """What these data sets have in common: videos or frames below a folder, and what is a keyframe there."""
+
+    source: str
+    root: str
+    annotation: str
+    """below root"""
+    split: Literal["official", "all"] | int
+    """all: train and judge on every video there (shows that the chain learns, no more)"""
+    videos: str = "."
+    """below root: the videos, anywhere below it"""
+    frames: str | None = None
+    """below root: extracted frames instead of videos, a folder a video (ACT: rgb-images, Frames)"""
+    frame_step: int = Field(default=1, ge=1)
+    """take every n-th annotated frame as a keyframe"""
+    val_boxes: str | None = None
+    """below root: a detector's boxes for tests (UCF101-24 in ACAR-Net, MRSN: YOWO's); None = the annotated ones"""
+    val_score: float = Field(default=0.0, ge=0, le=1)
+    """least score of such a box (ACAR-Net: all)"""
+    cap: int = Field(default=0, ge=0)
+    """best rows a keyframe that the metric counts; 0 = all, as in the protocol of these data sets"""
+
+    @property
+    def rate(self) -> None:
+        """Windows are laid out in the video's own frames."""
+        return None
+
+    @property
+    def judges_training(self) -> bool:
+        """Whether validation sees the training clips: then its result says nothing about others."""
+        return self.split == "all"
+
+    @property
+    def protocol(self) -> Protocol:
+        """ACT's frame-mAP, and video-mAP where every frame is looked at."""
+        return Protocol(
+            measure="frames", cap=self.cap, tubes=self.frame_step == 1, boxes=self.val_boxes or "annotated"
+        )  # fmt: skip
+
+    def check_places(self, name: str, annotation: str, videos: str, frames: str) -> None:
+        """Raises InputError for what is not there, with where each can be had."""
+        root = Path(self.root)
+        wanted = {root / self.annotation: annotation}
+        wanted[root / (self.frames or self.videos)] = frames if self.frames else videos
+        if self.val_boxes is not None:
+            wanted[root / self.val_boxes] = BOXES
+        check_files(name, root, wanted, "set data.root, or the settings of data that name them")
+
+    def files(self, tubes: UcfTubes) -> dict[int, Path]:
+        """Index of each video that is there → its file, or its folder of frames. Raises InputError where none is."""
+        return files_of(Path(self.root) / (self.frames or self.videos), tubes, frames=self.frames is not None)
+
+    def keyframes(self, tubes: UcfTubes, files: Mapping[int, Path], labels: LabelMap, *, test: bool) -> list[Sample]:
+        """Those of these files; in tests with a detector's people where `val_boxes` names them."""
+        samples = [
+            sample
+            for code, path in files.items()
+            for sample in tube_keyframes(tubes, code, path, labels, self.frame_step)
+        ]
+        if not test or self.val_boxes is None:
+            return samples
+        named = {tubes.videos[code]: path for code, path in files.items()}
+        boxes = Path(self.root) / self.val_boxes
+        return with_detections(samples, boxes, named, self.val_score, self.frame_step, len(labels))
 
 
 def files_of(folder: Path, tubes: UcfTubes, *, frames: bool) -> dict[int, Path]:

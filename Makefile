@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all check format clean
+.PHONY: demo test test-all docs check format clean
 .DELETE_ON_ERROR:
 
 $(VENV)/.ready: pyproject.toml
@@ -20,6 +20,7 @@ test: $(VENV)/.ready  ## everything that runs in minutes on a CPU
 
 $(VENV)/.browser: $(VENV)/.ready  # where no Chromium can be had, its tests skip and say so
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]' || echo "no Playwright"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs,ray,tensorboard]' || echo "no Ray: its tests will skip"
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
 	  { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } || \
 	  $(BIN)/playwright install --with-deps chromium || echo "no Chromium: the tests in a browser will skip"
@@ -27,6 +28,10 @@ $(VENV)/.browser: $(VENV)/.ready  # where no Chromium can be had, its tests skip
 
 test-all: $(VENV)/.browser  ## also what is slow, or needs a browser or a GPU (skipped where there is none)
 	$(BIN)/python -m pytest -m '' -n 2 --dist worksteal
+
+docs: $(VENV)/.ready  ## the site of the documentation: open site/index.html
+	$(BIN)/python docs/commands.py
+	$(BIN)/python -m zensical build --strict
 
 check: $(VENV)/.ready  ## lint, format, types, imports
 	$(BIN)/ruff check .
@@ -39,4 +44,4 @@ format: $(VENV)/.ready
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

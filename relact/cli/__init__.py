@@ -1,6 +1,20 @@
 """The command line. torch is imported when work starts, so that help and mistakes in arguments are answered at once."""
 
-from relact.cli import work, judge, judge_videos, bench, banks, detector, lists, assets, data, report, export  # noqa: I001 (the order of commands in the help)
+from relact.cli import (  # noqa: I001 (the order of commands in the help)
+    work,
+    judge,
+    judge_videos,
+    bench,
+    banks,
+    detector,
+    lists,
+    assets,
+    data,
+    report,
+    export,
+    serve,
+    live,
+)
 from relact.cli.app import app, main
 
 __all__ = [
@@ -14,7 +28,9 @@ __all__ = [
     "judge",
     "judge_videos",
     "lists",
+    "live",
     "main",
     "report",
+    "serve",
     "work",
 ]

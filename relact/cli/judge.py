@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from relact.cli.app import app
+from relact.cli.app import app, say
 from relact.cli.shown import show_comparison, show_links, show_report, write_json
 from relact.errors import InputError
 
@@ -16,7 +16,7 @@ __all__ = ["evaluate_app", "picture_of", "show_report", "write_json"]
 Units = Literal["unit", "pixel"]
 PROTOCOLS = {
     "ava": "AVA's frame-mAP", "ucf24": "frame-mAP of UCF101-24", "jhmdb": "frame-mAP of J-HMDB-21",
-    "video": "video-mAP", "links": "ids of people", "compare": "two results",
+    "video": "video-mAP", "links": "ids of people", "compare": "two results", "ensemble": "models averaged",
 }  # fmt: skip
 
 
@@ -140,6 +140,44 @@ def compare(
 
         draw(comparison, plot)
     show_comparison(comparison)
+
+
+@evaluate_app.command()
+def ensemble(
+    predictions: Annotated[
+        list[Path], typer.Argument(help="csv of predictions of each model, or run folders that hold predictions.csv.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="csv to write: video,second,x1,y1,x2,y2,action,score")],
+    weights: Annotated[str | None, typer.Option(help="Of the models, such as 2,1,1; default: all alike.")] = None,
+    average: Annotated[
+        Literal["scores", "logits"], typer.Option(help="Mean of the scores, or of their logits (log-odds).")
+    ] = "scores",
+    min_iou: Annotated[float, typer.Option(help="Overlap from which two boxes are one.", min=0.01, max=1)] = 0.9,
+    keep_unmatched: Annotated[
+        bool, typer.Option("--keep-unmatched", help="Boxes that not all models have: average over those that do.")
+    ] = False,
+    box_units: Annotated[Units, typer.Option(help="unit (0..1) or pixel, of all files.")] = "unit",
+) -> None:
+    """Average the predictions of several models for the same boxes, of whatever code bases; judge the result as any.
+
+    Example: relact evaluate ensemble runs/acar runs/mrsn theirs.csv --out both.csv --weights 2,1,1
+    """
+    from relact.interop.ensemble import ensemble as averaged
+
+    try:
+        share = None if weights is None else [float(weight) for weight in weights.split(",")]
+    except ValueError as error:
+        raise InputError(f"--weights {weights}: expected numbers between commas, such as 2,1,1") from error
+    made = averaged(
+        predictions, weights=share, average=average, min_iou=min_iou, keep_unmatched=keep_unmatched, box_units=box_units
+    )
+    made.write(out)
+    alone = int((made.models < len(predictions)).sum())
+    say(
+        f"{len(made.boxes)} boxes of {len(made.videos)} videos, {len(made.actions)} actions, {len(predictions)} files"
+        + (f"; {alone} boxes are not in all" if alone else "")
+        + f" → {out}"
+    )
 
 
 def picture_of(text: str) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """The commands that work on videos and data: demo, detect, train, test, show."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,8 +13,40 @@ from relact.errors import InputError
 
 if TYPE_CHECKING:
     from relact.recipe import Recipe
+    from relact.run import Result
+    from relact.run.many import Outcome
 
 Units = Literal["unit", "pixel"]
+Videos = Annotated[
+    list[str],
+    typer.Argument(help="Video files; - (stdin), a pipe, a camera, rtsp://…; or a folder, @list.txt, s3://bucket/…"),
+]
+Weights = Annotated[
+    str, typer.Option("--weights", "-w", help="A run folder of `relact train`, or a name of `relact weights list`.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="Folder; one subfolder a video. Default: VIDEO.relact beside it."),
+]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(help="Person boxes from a file instead of a detector: AVA csv or pickle, MOT, JSON, csv, UCF101-24."),
+]
+Table = Annotated[list[str] | None, typer.Option("--format", help="csv, json, parquet; may be given several times.")]
+Draw = Annotated[bool | None, typer.Option(help="Write annotated.mp4. Default: unless there are many.")]
+Report = Annotated[
+    bool | None, typer.Option(help="Write report.html, and index.html for several. Default: unless there are many.")
+]
+Causal = Annotated[
+    bool, typer.Option("--causal", help="Use the past only: each keyframe is known when its own clip is over.")
+]
+Live = Annotated[bool, typer.Option("--live", help="Print each keyframe, a line of JSON, the moment that it is known.")]
+Engine = Annotated[
+    Literal["local", "ray", "torchrun"] | None,
+    typer.Option(help="Who does many videos: local (this process), ray, torchrun (the default where it started this)."),
+]
+Workers = Annotated[int | None, typer.Option(help="Of --engine ray; default: one a GPU, or one a machine.", min=1)]
+Retries = Annotated[int, typer.Option(help="Times that a video is tried again whose worker was killed.", min=0)]
 
 
 @app.command()
@@ -43,22 +76,10 @@ def demo(
 
 @app.command()
 def detect(
-    videos: Annotated[
-        list[str], typer.Argument(help="Video files; - for standard input, a pipe, a camera, an rtsp address …")
-    ],
-    weights: Annotated[
-        str, typer.Option("--weights", "-w", help="A run folder of `relact train`, or a name of `relact weights list`.")
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Folder; one subfolder a video. Default: VIDEO.relact beside it."),
-    ] = None,
-    boxes: Annotated[
-        Path | None,
-        typer.Option(
-            help="Person boxes from a file instead of a detector: AVA csv or pickle, MOT, JSON, csv, UCF101-24."
-        ),
-    ] = None,
+    videos: Videos,
+    weights: Weights,
+    out: Out = None,
+    boxes: Boxes = None,
     box_format: Annotated[str | None, typer.Option(help="Format of --boxes where its name does not tell.")] = None,
     box_units: Annotated[
         Units | None, typer.Option(help="unit or pixel, where the format of --boxes leaves it open.")
@@ -68,51 +89,64 @@ def detect(
     detect_hz: Annotated[float, typer.Option(help="Person detections a second.", min=0.1)] = 5.0,
     box_threshold: Annotated[float, typer.Option(help="Least score of a person box.", min=0, max=1)] = 0.5,
     threshold: Annotated[float, typer.Option(help="Least score of an action in actions.*", min=0, max=1)] = 0.05,
-    table: Annotated[
-        list[str] | None, typer.Option("--format", help="csv, json, parquet; may be given several times.")
-    ] = None,
-    draw: Annotated[bool, typer.Option(help="Write annotated.mp4.")] = True,
-    report: Annotated[bool, typer.Option(help="Write report.html, and index.html for several videos.")] = True,
+    table: Table = None,
+    draw: Draw = None,
+    report: Report = None,
     short_side: Annotated[
         int | None, typer.Option(help="Pixels; default: what the model was trained at.", min=16)
     ] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     batch: Annotated[int | None, typer.Option(help="Keyframes at a time.", min=1)] = None,
-    causal: Annotated[
-        bool, typer.Option("--causal", help="Use the past only: each keyframe is known when its own clip is over.")
-    ] = False,
-    live: Annotated[
-        bool, typer.Option("--live", help="Print each keyframe, a line of JSON, the moment that it is known.")
-    ] = False,
+    causal: Causal = False,
+    live: Live = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …")] = None,
+    engine: Engine = None,
+    workers: Workers = None,
+    retries: Retries = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
 ) -> None:
     """Find the people in videos and what they do; write tables, segments, a drawn video and a page to look at.
 
-    A run that was stopped goes on where it was when the same command is given again.
+    A run that was stopped goes on where it was when the same command is given again. Of a folder, a list or a bucket
+    the tables of all videos are one Parquet set, OUT/detections, and videos.jsonl says what became of each.
 
     Example: relact detect street.mp4 --weights runs/x --out out
+
+    Example: relact detect videos --weights runs/x --out out --engine ray --workers 4
     """
     from relact.run import detect_files
+    from relact.run.many_engines import detect_many, wants_many
     from relact.video.pipeline import DetectConfig
 
     if live and as_json:
         raise InputError("--live and --json: both print to standard output; choose one")
+    many = wants_many(videos, engine)
     config = DetectConfig(
-        every=every, detect_hz=detect_hz, box_threshold=box_threshold, threshold=threshold, draw=draw,
-        formats=tuple(table or ["csv"]), short_side=short_side, precision=precision, batch=batch, causal=causal,
+        every=every, detect_hz=detect_hz, box_threshold=box_threshold, threshold=threshold,
+        draw=draw if draw is not None else not many, formats=tuple(table or (["parquet"] if many else ["csv"])),
+        short_side=short_side, precision=precision, batch=batch, causal=causal,
     )  # fmt: skip
+    if many:
+        if out is None or live:
+            raise InputError("many videos: give --out, a folder for all results, and no --live")
+        outcomes = detect_many(
+            videos, weights=weights, out=out, config=config, engine=engine, workers=workers, retries=retries,
+            boxes=boxes, box_format=box_format, box_units=box_units, detector=detector, device=device,
+            report=bool(report), say=say,
+        )  # fmt: skip
+        told = as_json and bool(outcomes)  # of torchrun's ranks the first one tells
+        _end(outcomes, [outcome.error for outcome in outcomes], told)
+        return
+    if workers is not None:
+        raise InputError("--workers is for --engine ray")
     results = detect_files(
         videos, weights=weights, out=out, boxes=boxes, box_format=box_format, box_units=box_units,
-        detector=detector, config=config, device=device, live=live, report=report, say=say,
+        detector=detector, config=config, device=device, live=live, report=report is not False, say=say,
         quiet=as_json or live,
     )  # fmt: skip
     for failed in (result for result in results if result.error):
         errors.print(f"relact: {failed.error}")
-    if as_json:
-        print(json.dumps([result.to_json() for result in results], indent=2))
-    if any(result.error for result in results):
-        raise typer.Exit(1)
+    _end(results, [result.error for result in results], as_json)
 
 
 @app.command()
@@ -121,18 +155,24 @@ def train(
     settings: Annotated[list[str] | None, typer.Option("--set", help="Override a field: optim.lr=0.02")] = None,
     head: Annotated[str | None, typer.Option(help="Swap the head.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder; default runs/NAME.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on from the last epoch of an earlier run in this folder.")] = False,
+    resume: Annotated[
+        bool, typer.Option(help="Go on where an earlier run in this folder was stopped; it ends as if it had not been.")
+    ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda …")] = None,
 ) -> None:
     """Train a recipe; the run folder holds the weights, the recipe, a log and the validation result.
 
+    On several GPUs: torchrun --nproc-per-node 8 -m relact train RECIPE
+
     Example: relact train ucf24_small --set data.root=ucf24 --out runs/ucf24
     """
     from relact.run import train as run_train
+    from relact.train.distributed import is_first
 
     chosen = _recipe(recipe, [*([f"head={head}"] if head else []), *(settings or [])])
     report = run_train(chosen, out or Path("runs") / chosen.name, resume=resume, device=device, say=say)
-    show_report(report)
+    if is_first():
+        show_report(report)
 
 
 @app.command()
@@ -148,8 +188,11 @@ def test(
     Example: relact test runs/ucf24
     """
     from relact.run import test as run_test
+    from relact.train.distributed import is_first
 
     report = run_test(run, settings=pairs(settings or []), split=split, device=device)
+    if not is_first():
+        return
     show_report(report)
     if json_file is not None:
         write_json(json_file, report)
@@ -197,6 +240,14 @@ def show(
         )
     for row in chosen:
         print(f"person {row.person:<4} {_clock(row.start)}–{_clock(row.end)}  {row.action} {row.mean:.2f}")
+
+
+def _end(results: "Sequence[Result | Outcome]", faults: Sequence[object], as_json: bool) -> None:
+    """Of `detect`: what a program reads, and status 1 where some failed."""
+    if as_json:
+        print(json.dumps([result.to_json() for result in results], indent=2, ensure_ascii=False))
+    if any(fault is not None for fault in faults):
+        raise typer.Exit(1)
 
 
 def _recipe(name: str, settings: list[str]) -> "Recipe":

@@ -9,10 +9,12 @@ from pydantic.dataclasses import dataclass
 
 from relact.config import STRICT
 from relact.data.ava import check_ends, excluded, keyframes_of
+from relact.data.extracted import listed_folders
 from relact.data.places import check_files, frame_folders, name_missing, videos_below
 from relact.data.proposals import BoxesConfig, Detections, with_boxes, without
 from relact.data.samples import Protocol, Sample
 from relact.data.tracks import linked, tracks_of_file
+from relact.errors import InputError
 from relact.interop.ava_csv import read_ava_csv
 from relact.labels import LabelMap
 from relact.types import Keyframe
@@ -22,6 +24,9 @@ INCLUDED = (902, 1798)
 ANNOTATION = "of AVA's annotation archive, from the data set's own page"
 MOVIES = "the movies, by ava_file_names_trainval; cut with ffmpeg -ss 900 -t 901, or whole (data.start=0)"
 EXTRACTED = "a folder a movie, extracted with ffmpeg at 30 frames a second from second 900 on"
+FRAME_LISTS = (
+    "PySlowFast's list, https://dl.fbaipublicfiles.com/video-long-term-feature-banks/data/ava/frame_lists/{split}.csv"
+)
 BOXES = (
     "a detector's boxes: PySlowFast's ava_{split}_predicted_boxes.csv (those of LFB), MMAction2's "
     "ava_dense_proposals_{split}.FAIR pickles, or ACAR-Net's (train: https://drive.google.com/file/d/"
@@ -42,6 +47,9 @@ class AvaOfficialData:
     """below root: the movies, named by their ids"""
     frames: str | None = None
     """below root: extracted frames instead of movies, a folder a movie; at `rate` from second `start` on"""
+    frame_lists: str | None = None
+    """below root, with `frames`: a folder of PySlowFast's frame lists, train.csv and val.csv, which say in which folder
+    of `frames` those of a movie are; without, it is the folder of its name"""
     labels: str = "ava60"
     """ava60: the 60 classes of the metric (ACAR-Net); ava: all 80 (PySlowFast, MMAction2); or a pbtxt below root"""
     train_boxes: BoxesConfig = Field(default_factory=BoxesConfig)
@@ -87,7 +95,7 @@ class AvaOfficialData:
         self._check(split)
         labels, exclude = self.label_map(), excluded(self._annotation(f"{split}_excluded_timestamps"))
         table = read_ava_csv(self._annotation(split), "groundtruth")
-        place = self._place(table.videos)
+        place = self._place(table.videos, split)
         samples = [s for s in keyframes_of(table, labels, place) if INCLUDED[0] <= s.stamp <= INCLUDED[1]]
         boxes = self.train_boxes if split == "train" else self.val_boxes
         if boxes.file is not None:
@@ -125,13 +133,20 @@ class AvaOfficialData:
         boxes = self.train_boxes if split == "train" else self.val_boxes
         wanted = {self._annotation(name): ANNOTATION for name in (split, f"{split}_excluded_timestamps")}
         wanted[root / (self.frames or self.videos)] = EXTRACTED if self.frames else MOVIES
+        if self.frame_lists is not None:
+            if self.frames is None:
+                raise InputError("data.frame_lists: they list extracted frames; set data.frames to the folder of those")
+            wanted[root / self.frame_lists / f"{split}.csv"] = FRAME_LISTS.replace("{split}", split)
         if boxes.file is not None:
             wanted[root / boxes.file] = BOXES.replace("{split}", split)
         check_files(f"AVA v{self.version}", root, wanted, "set data.root, or the settings of data that name them")
 
-    def _place(self, movies: tuple[str, ...]) -> Callable[[str, float], tuple[Path, float]]:
+    def _place(self, movies: tuple[str, ...], split: str) -> Callable[[str, float], tuple[Path, float]]:
         folder = Path(self.root) / (self.frames or self.videos)
-        known = frame_folders(folder) if self.frames else videos_below(folder)
+        if self.frame_lists is not None:
+            known = listed_folders(Path(self.root) / self.frame_lists / f"{split}.csv", folder, movies)
+        else:
+            known = frame_folders(folder) if self.frames else videos_below(folder)
         what = "folders of frames" if self.frames else "movies"
         name_missing(what, folder, movies, known, "all movies of a split are needed, or its csv must be cut to those")
         later = self.shift / self.rate

@@ -7,6 +7,7 @@ the rate at which the frames were extracted (AVA: 30).
 
 import itertools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from relact.data.decode import probe
 from relact.data.sampling import Floats, Ints, Size
 from relact.data.source import Converter, VideoInfo
 from relact.errors import InputError, at
+from relact.interop.frame_list import read_frame_list
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 _NUMBER = re.compile(r"(\d+)$")
@@ -92,6 +94,38 @@ def read_frames(
     size, convert = folder.resized(short_side), Converter(1)
     pictures = {int(number): convert(_decoded(folder.files[number]), size) for number in np.unique(wanted)}
     return torch.from_numpy(np.stack([pictures[int(number)] for number in wanted])).permute(3, 0, 1, 2)
+
+
+def listed_folders(frame_list: Path, folder: Path, movies: Iterable[str]) -> dict[str, Path]:
+    """Movie → its folder of frames below `folder`, as PySlowFast's frame list says, of those that the list has.
+
+    Raises InputError where a folder does not hold the very frames of the list: a picture before the first of them
+    would move all others by one; and as `read_frame_list`.
+    """
+    listed, known = read_frame_list(frame_list), {}
+    for movie in movies:
+        if movie not in listed:
+            continue
+        frames = listed[movie]
+        known[movie] = folder / frames.folder
+        for name, step in ((frames.first, -1), (frames.last, 1)):
+            beyond = known[movie] / _shifted(name, step)
+            if not (known[movie] / name).is_file() or beyond.is_file():
+                what = f"{beyond} is there too" if beyond.is_file() else f"{known[movie] / name} is not there"
+                raise InputError(
+                    f"{frame_list}: lists {frames.count} frames of {movie}, {frames.first} to {frames.last}, but "
+                    f"{what}; a list and frames of different extractions?"
+                )
+    return known
+
+
+def _shifted(name: str, step: int) -> str:
+    """The name of the picture before or after."""
+    path = Path(name)
+    digits = _NUMBER.search(path.stem)
+    assert digits is not None, "read_frame_list lets numbered names through alone"
+    number = int(digits[1]) + step
+    return f"{path.stem[: digits.start()]}{number:0{len(digits[1])}d}{path.suffix}"
 
 
 def looked_at(path: Path) -> VideoInfo | FrameFolder:

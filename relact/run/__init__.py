@@ -2,6 +2,7 @@
 
 from relact.run.detection import detect, detect_files
 from relact.run.machine import doctor
+from relact.run.many_engines import detect_many
 from relact.run.models import create_model, evaluate, load_model
 from relact.run.one_video import Result
 from relact.run.play import demo
@@ -15,6 +16,7 @@ __all__ = [
     "demo",
     "detect",
     "detect_files",
+    "detect_many",
     "doctor",
     "evaluate",
     "head_table",

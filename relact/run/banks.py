@@ -6,6 +6,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,6 +29,7 @@ from relact.run.loading import in_order
 from relact.run.maps import maps_of
 from relact.run.models import PRODUCER, load_model
 from relact.train.checkpoint import LABELS, RECIPE, WEIGHTS
+from relact.train.distributed import is_first, mine, told, wait
 from relact.train.evaluate import METRICS
 from relact.train.memory import MemoryConfig, OfflineMemory, OnlineMemory, moment, rows_of
 from relact.types import Batch
@@ -74,10 +76,11 @@ def recall(
         return None
     spec = _spec(recipe, model)
     folder, source = run / "bank" / split, run / PRODUCER if recipe.memory.mode == "offline" else run
+    wait()  # for the first to have written the source
     producer = producer_of(source, samples)
-    if _is_stale(folder, producer):
+    if is_first() and _is_stale(folder, producer):
         shutil.rmtree(folder)
-    if not _is_finished(folder):
+    if not told(lambda: _is_finished(folder)):
         writer = model if source == run else load_model(source, device=model.mean.device)
         build_bank(writer, samples, folder, recipe=recipe, producer=producer, dtype=dtype, run=run)
     return OfflineMemory(open_bank(folder, spec, producer, samples, recipe.name), spec, recipe.memory.every)
@@ -167,28 +170,30 @@ def build_bank(
 ) -> FeatureBank:
     """One row for every person of every keyframe, video by video; goes on where an earlier run has stopped.
 
-    The model sees its clips alone: what it stores never depends on a memory. Raises InputError where the folder holds
-    a bank of another producer.
+    The model sees its clips alone: what it stores never depends on a memory. Of several processes each takes whole
+    videos. Raises InputError where the folder holds a bank of another producer.
     """
     model.eval()
     maps = maps_of(recipe, model, samples, run=run, dtype=dtype)
     by_video = _by_video(samples, recipe.memory.every)
-    writer: BankWriter | None = None
-    for video, of_video in by_video.items():
-        if writer is None:
-            writer = BankWriter(
-                folder, producer=producer, dim=_dim(model, recipe, of_video, dtype, maps), grid=model.head.store_grid
-            )
+    some = next(iter(by_video.values()), None)
+    dim = model.head.out_dim if some is None else _dim(model, recipe, some, dtype, maps)
+    opened = partial(BankWriter, folder, producer=producer, dim=dim, grid=model.head.store_grid)
+    writer = opened() if is_first() else None
+    wait()  # the first has made the folder, which the others find
+    writer = writer or opened()
+    for video in mine(list(by_video)):
         if not writer.done(video):
             rows = writer.video(video)
             try:
-                _fill(rows, model, of_video, recipe, dtype, maps)
+                _fill(rows, model, by_video[video], recipe, dtype, maps)
                 writer.seal(rows)
             finally:
                 rows.close()
-    if writer is None:
-        writer = BankWriter(folder, producer=producer, dim=model.head.out_dim, grid=model.head.store_grid)
-    writer.finish(list(by_video))
+    wait()
+    if is_first():
+        writer.finish(list(by_video))
+    wait()
     return FeatureBank.open(folder, producer=producer, verify=False)
 
 

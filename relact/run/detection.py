@@ -84,22 +84,10 @@ def detect_files(
     `report` writes a page to look at into each, and an `index.html` of those in `out` where there are several. `live`
     also prints every keyframe to standard output, a line of JSON, the moment that it is known.
     """
-    where = torch.device(device) if device else default_device()
-    if where.type == "cpu":
-        keep_freed_memory()
-    model, producer = load_model(weights, device=where), load_producer(weights, device=where)
-    setup = Setup(
-        model=prepare(model, config.precision),
-        weights=Weights.of(weights_file(weights), str(weights)),
-        finder=_finder(boxes, detector, model, box_format=box_format, box_units=box_units),
-        box_source=str(boxes or detector),
-        config=config,
-        producer=None if producer is None else prepare(producer, config.precision),
-        producer_weights=None if producer is None else _weights_of_producer(Path(weights)),
-        live=live,
-        quiet=quiet,
-        report=report,
-    )
+    setup = load_setup(
+        weights, boxes=boxes, box_format=box_format, box_units=box_units, detector=detector, config=config,
+        device=device, live=live, quiet=quiet, report=report,
+    )  # fmt: skip
     results = []
     for video, folder in zip(videos, _folders(videos, out), strict=True):
         progress = Progress()
@@ -112,6 +100,38 @@ def detect_files(
     if report and out is not None and len(list(out.glob(f"*/{PAGE}"))) > 1:
         say(f"look at {index(out)}")
     return results
+
+
+def load_setup(
+    weights: str | Path,
+    *,
+    boxes: Path | None = None,
+    box_format: str | None = None,
+    box_units: str | None = None,
+    detector: str = "auto",
+    config: DetectConfig,
+    device: str | None = None,
+    live: bool = False,
+    quiet: bool = False,
+    report: bool = True,
+) -> Setup:
+    """What all videos share, loaded once: the model, ready on its device, and what knows the people."""
+    where = torch.device(device) if device else default_device()
+    if where.type == "cpu":
+        keep_freed_memory()
+    model, producer = load_model(weights, device=where), load_producer(weights, device=where)
+    return Setup(
+        model=prepare(model, config.precision),
+        weights=Weights.of(weights_file(weights), str(weights)),
+        finder=_finder(boxes, detector, model, box_format=box_format, box_units=box_units),
+        box_source=str(boxes or detector),
+        config=config,
+        producer=None if producer is None else prepare(producer, config.precision),
+        producer_weights=None if producer is None else _weights_of_producer(Path(weights)),
+        live=live,
+        quiet=quiet,
+        report=report,
+    )
 
 
 def prepare(model: ActionDetector, precision: str) -> ActionDetector:

@@ -7,12 +7,13 @@ from typing import cast
 import torch
 from torch.utils.data import DataLoader
 
-from relact.data.collate import ShapeBatches, collate
+from relact.data.collate import ShapeBatches, Share, collate_part
 from relact.data.dataset import ClipDataset
 from relact.data.maps import MapStore
 from relact.data.samples import Sample
 from relact.data.transforms import Draw
 from relact.recipe import Recipe
+from relact.train import distributed
 from relact.train.memory import OfflineMemory
 from relact.types import Batch, Clip
 
@@ -24,10 +25,16 @@ def loader(
     training: bool,
     recall: OfflineMemory | None = None,
     maps: MapStore | None = None,
+    share: Share | None = None,
 ) -> "DataLoader[Batch]":
-    """Batches of clips of like shape; order and augmentation depend on the seed and the epoch alone."""
+    """Batches of clips of like shape; order and augmentation depend on the seed and the epoch alone.
+
+    With a `share` they are this process' parts of the batches, and None for a part that is empty.
+    """
     clips = _clips(recipe, samples, training=training, maps=maps)
-    batches = ShapeBatches(clips.aspects(), recipe.train.batch_size, shuffle=training, seed=recipe.train.seed)
+    batches = ShapeBatches(
+        clips.aspects(), recipe.train.batch_size, shuffle=training, seed=recipe.train.seed, share=share
+    )
     return _loader(recipe, clips, batches, recall)
 
 
@@ -38,12 +45,15 @@ def view_loaders(
     recall: OfflineMemory | None = None,
     maps: MapStore | None = None,
 ) -> "list[DataLoader[Batch]]":
-    """A loader for each view of `transform.test_short_sides` x `test_flip`; one where these ask for none."""
+    """A loader for each view of `transform.test_short_sides` x `test_flip`; one where these ask for none.
+
+    With several processes each takes whole batches in turn: what is in a batch does not depend on how many they are.
+    """
     loaders = []
     for view in recipe.transform.views():
         clips = _clips(recipe, samples, training=False, maps=maps, view=view)
         batches = ShapeBatches(clips.aspects(), recipe.train.batch_size, shuffle=False)
-        loaders.append(_loader(recipe, clips, batches, recall))
+        loaders.append(_loader(recipe, clips, distributed.mine(batches.batches()), recall))
     return loaders
 
 
@@ -76,8 +86,9 @@ def _loader(
     loader: DataLoader[Clip] = DataLoader(
         clips,
         batch_sampler=batches,
-        collate_fn=partial(collate, recall=recall),
+        collate_fn=partial(collate_part, recall=recall),
         num_workers=recipe.train.workers,
+        generator=torch.Generator(),  # of its own: what a model draws must not hang on how often a loader began
         pin_memory=torch.cuda.is_available(),
     )
     return cast("DataLoader[Batch]", loader)  # what comes out is what collate makes of clips

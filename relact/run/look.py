@@ -161,6 +161,11 @@ class Looker:
                      "precision. Backbones see around each place, so what is light may lie next to it.",),
         )  # fmt: skip
 
+    def keyframe(self, second: float) -> tuple[float, list[int]]:
+        """The keyframe that a second means, and who is in it, ascending."""
+        moment = self._source.watched.keyframe(second)
+        return moment, sorted(self._source.watched.at(moment).ids.tolist())
+
     def _chosen(self, second: float, person: int | None) -> tuple[float, People, int]:
         """(keyframe, its people, the row of the chosen one)."""
         video, watched, last = self._source.video, self._source.watched, float(self._index.times[-1])

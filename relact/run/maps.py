@@ -13,7 +13,11 @@ from relact.errors import InputError
 from relact.model import ActionDetector
 from relact.recipe import Recipe
 from relact.run.loading import in_order
+from relact.train.distributed import is_first, mine, wait
 from relact.types import Keyframe
+
+SHARD = 64
+"""batches of maps that are one file: what a killed run computes again"""
 
 
 def maps_of(
@@ -22,16 +26,35 @@ def maps_of(
     """The maps of these keyframes, computed where they are not there yet; None unless the backbone is frozen.
 
     They lie in `train.maps`, or in `run/maps`, in a folder that is named after the backbone's weights and the clips
-    that it saw. Raises InputError for recipes whose clips change from epoch to epoch.
+    that it saw; several processes compute a share each. Raises InputError for recipes whose clips change from epoch to
+    epoch.
     """
     if not recipe.train.freeze_backbone:
         return None
     _require_fixed_clips(recipe)
-    store = MapStore(Path(recipe.train.maps or run / "maps") / _fingerprint(recipe, model, dtype))
-    missing = [sample for sample in samples if sample.key not in store]
-    if missing:
-        store.add(_computed(recipe, model, missing, dtype))
-    return store
+    folder = Path(recipe.train.maps or run / "maps") / _fingerprint(recipe, model, dtype)
+    store = MapStore(folder)
+    size = recipe.train.batch_size
+    batches = [list(range(i, min(i + size, len(samples)))) for i in range(0, len(samples), size)]
+    # whole batches, though some of their maps be there: what a map is must not hang on where a run was killed
+    missing = [batch for batch in batches if any(samples[i].key not in store for i in batch)]
+    wait()  # until all have looked
+    if is_first() and recipe.train.maps is None:
+        _sweep(folder)
+    wait()
+    share = mine(missing)
+    for first in range(0, len(share), SHARD):
+        computed = _computed(recipe, model, samples, share[first : first + SHARD], dtype)
+        store.add((key, maps) for key, maps in computed if key not in store)
+    wait()
+    return MapStore(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes maps that a killed run left without an index, where no other run can be writing."""
+    for data in folder.glob("*.bin"):
+        if not data.with_suffix(".json").is_file():
+            data.unlink()
 
 
 def _require_fixed_clips(recipe: Recipe) -> None:
@@ -65,12 +88,10 @@ def _fingerprint(recipe: Recipe, model: ActionDetector, dtype: torch.dtype) -> s
 
 @torch.inference_mode()
 def _computed(
-    recipe: Recipe, model: ActionDetector, samples: Sequence[Sample], dtype: torch.dtype
+    recipe: Recipe, model: ActionDetector, samples: Sequence[Sample], batches: Sequence[list[int]], dtype: torch.dtype
 ) -> Iterator[tuple[Keyframe, Maps]]:
     device = next(model.parameters()).device
     backbone = prepare_for_inference(model.backbone.eval(), "bf16" if dtype == torch.bfloat16 else "fp32")
-    size = recipe.train.batch_size
-    batches = [list(range(i, min(i + size, len(samples)))) for i in range(0, len(samples), size)]
     for batch in in_order(recipe, samples, batches):
         moved = batch.to(device)
         maps = backbone(model.normalise(moved.frames, moved.valid), moved.valid)

@@ -88,8 +88,12 @@ class Setup:
     """write the page to look at"""
 
 
-def detect_one(video: str, name: str, folder: Path, setup: Setup, progress: Progress) -> Result:
+def detect_one(
+    video: str, name: str, folder: Path, setup: Setup, progress: Progress, *, source: str | None = None
+) -> Result:
     """One video, all outputs; they appear when the whole video is done, or not at all.
+
+    `source` is where it lies, where `video` is a passing copy of it.
 
     What was paid for is kept in `.resume/` until then: the same call goes on from there, to the same bytes. A live
     source has no second time, and so no journal and no drawing; an interrupt (Ctrl-C) ends it well.
@@ -108,7 +112,7 @@ def detect_one(video: str, name: str, folder: Path, setup: Setup, progress: Prog
             _clear(folder)
             finder = finder if isinstance(finder, BoxTable) else JournaledDetector(finder, journal)
         people = people_of(video, finder, setup.config, stream)
-        result = _outputs(video, name, folder, setup, progress, stream, people, journal)
+        result = _outputs(video, name, folder, setup, progress, stream, people, journal, source or video)
         if setup.report:
             _report(folder, setup, progress)
         if journal is not None:
@@ -146,6 +150,7 @@ def _outputs(
     stream: FrameStream,
     people: PeopleSource,
     journal: Journal | None,
+    source: str,
 ) -> Result:
     model, config = setup.model, setup.config
     ids, sightings, names = set[int](), list[Sighting](), short_names(model.labels)
@@ -183,7 +188,8 @@ def _outputs(
         draw_video(video, folder / "annotated.mp4", everywhere, every=config.every)
         progress.spend("draw", since)
         outputs.append("annotated.mp4")
-    _record(video, setup, progress, stream, len(ids), tuple(outputs)).write(folder / "run.json")
+    record = _record(video, setup, progress, stream, len(ids), tuple(outputs), source)
+    record.write(folder / "run.json")
     return Result(video=video, folder=folder, progress=progress, people=len(ids))
 
 
@@ -304,7 +310,13 @@ def _delay(done: Progress, model: ActionDetector) -> str:
 
 
 def _record(
-    video: str, setup: Setup, progress: Progress, stream: FrameStream, people: int, outputs: tuple[str, ...]
+    video: str,
+    setup: Setup,
+    progress: Progress,
+    stream: FrameStream,
+    people: int,
+    outputs: tuple[str, ...],
+    source: str,
 ) -> RunRecord:
     model, config, info = setup.model, setup.config, stream.info
     device = next(model.parameters()).device
@@ -327,7 +339,7 @@ def _record(
         ),
         weights=setup.weights,
         source=Source(
-            file=video,
+            file=source,
             bytes=size,
             head_sha256=head,
             duration=info.announced_s,

@@ -12,6 +12,7 @@ import numpy as np
 from relact.errors import InputError
 from relact.labels import Label, LabelMap
 from relact.run.report_film import find_film, pictures_of, poster_of
+from relact.run.report_looks import Asked, looks_of
 from relact.run.report_truth import judge
 from relact.video.segments import SegmentRow, read_segments
 from relact.video.tables import FORMATS, Columns, read_actions
@@ -27,22 +28,27 @@ def report(
     video: str | Path | None = None,
     labels: str | Path | LabelMap | None = None,
     embed: bool = False,
+    asked: Asked | None = None,
 ) -> list[Path]:
     """Write `report.html` of a folder that detect wrote, or of each such folder in it and an `index.html`.
 
     `truth` is an AVA csv, shown beside what was found. `video` is the file, where it is no longer where detect read
-    it; `embed` puts it into the page. `labels` tells the kinds of actions where the run folder is gone. Returns the
-    files to look at, the index last. Raises InputError for a folder without results, or where they are not whole.
+    it; `embed` puts it into the page. `labels` tells the kinds of actions where the run folder is gone. `asked` adds
+    pictures of where the head looked, of one result. Returns the files to look at, the index last.
+
+    Raises InputError for a folder without results, or where they are not whole.
     """
     folder = Path(result)
     if (folder / RECORD).is_file():
-        return [report_one(folder, truth=truth, video=video, labels=labels, embed=embed)]
+        return [report_one(folder, truth=truth, video=video, labels=labels, embed=embed, asked=asked)]
     folders = sorted(path.parent for path in folder.glob(f"*/{RECORD}"))
     if not folders:
         raise InputError(f"{folder}: expected a folder that relact detect wrote ({RECORD}, actions.*), or one of such")
     if video is not None and len(folders) > 1:
         raise InputError(f"--video {video}: {folder} holds {len(folders)} results; give the folder of one")
-    pages = [report_one(one, truth=truth, video=video, labels=labels, embed=embed) for one in folders]
+    if asked is not None and len(folders) > 1:
+        raise InputError(f"--relations: {folder} holds {len(folders)} results; give the folder of one")
+    pages = [report_one(one, truth=truth, video=video, labels=labels, embed=embed, asked=asked) for one in folders]
     return [*pages, index(folder)]
 
 
@@ -53,9 +59,10 @@ def report_one(
     video: str | Path | None = None,
     labels: str | Path | LabelMap | None = None,
     embed: bool = False,
+    asked: Asked | None = None,
 ) -> Path:
     """Write the report of one result; its path."""
-    write_page(folder / PAGE, _gather(folder, truth=truth, video=video, labels=labels, embed=embed))
+    write_page(folder / PAGE, _gather(folder, truth=truth, video=video, labels=labels, embed=embed, asked=asked))
     return folder / PAGE
 
 
@@ -77,6 +84,7 @@ def _gather(
     video: str | Path | None,
     labels: str | Path | LabelMap | None,
     embed: bool,
+    asked: Asked | None,
 ) -> ReportData:
     record = _read_record(folder)
     actions = read_actions(_actions_file(folder))
@@ -107,6 +115,7 @@ def _gather(
         segments=_segment_columns(segments, found.ids, shown),
         truth=None if true is None else replace(true, column=_columns(true_ids, shown)),
         pictures=pictures,
+        looks=() if asked is None else looks_of(folder, asked, video),
         poster=poster,
         facts=_facts(record),
         warnings=warnings,

@@ -21,12 +21,12 @@ from relact.interop.files import atomic_path, sha256_of
 from relact.labels import LabelMap
 from relact.metrics.pairs import pair_accuracy
 from relact.nn.precision import resolve
-from relact.recipe import Recipe, build_model
+from relact.recipe import Recipe, build_model, read, to_dict
 from relact.run.banks import is_finished
 from relact.run.maps import maps_of
 from relact.run.models import load_model
 from relact.run.training import train
-from relact.train.checkpoint import STATE, WEIGHTS
+from relact.train.checkpoint import RECIPE, STATE, WEIGHTS
 from relact.train.evaluate import METRICS
 
 RESULT = "stage.json"
@@ -79,7 +79,7 @@ def run_bench(bench: Bench, say: Say = print) -> list[dict[str, Any]]:
     _check(bench)
     if not is_finished(bench.warmup, bench.first()):
         say("the backbone that all share")
-        train(bench.first(), bench.warmup, resume=(bench.warmup / STATE).is_file(), say=say)
+        train(bench.first(), bench.warmup, resume=_has_begun(bench.warmup, bench.first()), say=say)
     todo = [(head, seed) for seed in range(bench.seeds) for head in bench.heads if not _is_done(bench, head, seed)]
     say(f"{bench.seeds * len(bench.heads) - len(todo)} runs are there, {len(todo)} to go")
     if todo:
@@ -146,7 +146,7 @@ def _share(jobs: int) -> None:
 def _one(bench: Bench, head: str, seed: int) -> float:
     """Trains and judges one run; returns its seconds."""
     recipe, folder, start = bench.recipe(head, seed), _folder(bench, head, seed), time.monotonic()
-    begun = (folder / STATE).is_file() and _has_this_backbone(bench, folder)
+    begun = _has_begun(folder, recipe) and _has_this_backbone(bench, folder)
     if not (begun and is_finished(folder, recipe)):
         train(recipe, folder, resume=begun, quiet=True, say=lambda text: None)
     seconds = time.monotonic() - start
@@ -159,8 +159,14 @@ def _one(bench: Bench, head: str, seed: int) -> float:
     return seconds
 
 
+def _has_begun(folder: Path, recipe: Recipe) -> bool:
+    """Whether what lies here is of this very recipe: anything else begins anew."""
+    begun = all((folder / name).is_file() for name in (STATE, RECIPE, WEIGHTS))
+    return begun and to_dict(read(folder / RECIPE)) == to_dict(recipe)
+
+
 def _has_this_backbone(bench: Bench, folder: Path) -> bool:
-    """Whether a run stands on the warm-up as it is now: one begun on an earlier warm-up begins anew."""
+    """Whether a run stands on the warm-up as it is now, and not on an earlier one."""
     own, shared = load_file(folder / WEIGHTS), load_file(bench.warmup / WEIGHTS)
     return all(torch.equal(own[name], value) for name, value in shared.items() if name.startswith("backbone."))
 

@@ -20,6 +20,7 @@ from relact.metrics.frames import evaluate_frames
 from relact.metrics.videos import evaluate_videos
 from relact.model import ActionDetector
 from relact.nn.precision import autocast
+from relact.train.distributed import gathered, told
 from relact.types import Batch, Keyframe
 
 METRICS = "metrics.json"
@@ -107,9 +108,24 @@ def judge(
 ) -> AvaReport:
     """Predict, write `groundtruth.csv` and `predictions.csv` into `folder`, and judge these very files.
 
-    Where the data set's protocol judges tubes, what they give is in `metrics_video.json` there.
+    Where the data set's protocol judges tubes, what they give is in `metrics_video.json` there. Of several processes
+    each predicts what its own loaders give, and the first writes and judges.
     """
-    groundtruth, predictions = write_files(folder, samples, predict(model, views, dtype=dtype), labels)
+    scores: dict[Keyframe, npt.NDArray[np.float32]] = {}
+    for of_process in gathered(predict(model, views, dtype=dtype)):
+        scores |= of_process
+    return told(lambda: _judged(scores, samples, labels=labels, protocol=protocol, folder=folder))
+
+
+def _judged(
+    scores: dict[Keyframe, npt.NDArray[np.float32]],
+    samples: Sequence[Sample],
+    *,
+    labels: LabelMap,
+    protocol: Protocol,
+    folder: Path,
+) -> AvaReport:
+    groundtruth, predictions = write_files(folder, samples, scores, labels)
     if protocol.measure == "ava":
         return evaluate(
             predictions=predictions, groundtruth=groundtruth, labels=labels.evaluated(), cap=protocol.cap,

@@ -1,10 +1,8 @@
 """The training loop."""
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, TypeVar
 
-import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import nn
@@ -13,13 +11,14 @@ from torch.utils.data import DataLoader
 from relact.config import STRICT
 from relact.data.collate import ShapeBatches
 from relact.data.dataset import ClipDataset
-from relact.losses import LossConfig, action_loss
-from relact.model import ActionDetector
-from relact.nn.precision import autocast
-from relact.train.log import TrainLog
-from relact.train.memory import OnlineMemory
+from relact.train.checkpoint import Running, seed_step
+from relact.train.distributed import rank
+from relact.train.log import LogKind, TrainLog
 from relact.train.optim import OptimConfig, rate
+from relact.train.step import Trained, train_step
 from relact.types import Batch
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -28,6 +27,9 @@ class TrainConfig:
 
     epochs: int = Field(default=6, ge=1)
     batch_size: int = Field(default=8, ge=1)
+    """clips of one step, over all processes: the rate, the schedule and the loss are those of this batch"""
+    accumulate: int = Field(default=1, ge=1)
+    """each process takes its share of a batch in so many parts, one after the other: less memory, same gradient"""
     workers: int = Field(default=2, ge=0)
     """processes that decode; 0 = in the training process"""
     seed: int = 0
@@ -40,122 +42,87 @@ class TrainConfig:
     """with freeze_backbone: a folder for these maps, shared by runs on the same backbone; None = in the run folder"""
     init: str | None = None
     """backbone weights to start from: a run folder, a file, or a name of `relact weights list`"""
+    checkpoint_backbone: bool = False
+    """keep the inputs of the backbone's blocks only, and run these again in the backward pass: less memory, slower"""
+    compile: bool = False
+    """the backbone through torch.compile; each new size of clips is compiled anew"""
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    """judge and save a moving average of the weights with this decay, such as 0.999; None = the weights"""
+    save_every_steps: int | None = Field(default=None, ge=1)
+    """save what a stopped run needs also within an epoch; None = after each epoch alone"""
+    logs: tuple[LogKind, ...] = ()
+    """beside log.jsonl: csv (log.csv), tensorboard (a folder tensorboard/; an extra of the installation)"""
 
 
-def train_epoch(
-    model: ActionDetector,
-    batches: "DataLoader[Batch]",
-    optimiser: torch.optim.Optimizer,
-    *,
-    epoch: int,
-    epochs: int,
-    optim: OptimConfig,
-    loss: LossConfig,
-    dtype: torch.dtype,
-    log: TrainLog,
-    memory: OnlineMemory | None = None,
-) -> float:
-    """One pass over the data; returns the mean loss."""
-    total, steps = 0.0, 0
-    for step, batch in enumerate(batches):
-        moment = epoch + step / len(batches)
-        for group in optimiser.param_groups:
-            group["lr"] = rate(optim, moment, epochs)
-        value = train_step(model, batch, optimiser, optim=optim, loss=loss, dtype=dtype, memory=memory)
-        total, steps = total + value, steps + 1
-        log.step(
-            epoch=round(moment, 4),
-            step=epoch * len(batches) + step,
-            loss=value,
-            lr=rate(optim, moment, epochs),
-        )
-    return total / max(steps, 1)
-
-
-def train_step(
-    model: ActionDetector,
-    batch: Batch,
-    optimiser: torch.optim.Optimizer,
-    *,
-    optim: OptimConfig,
-    loss: LossConfig,
-    dtype: torch.dtype,
-    memory: OnlineMemory | None = None,
-) -> float:
-    """Forward, loss, backward, step, between reading and writing an online memory.
-
-    A loss that is not finite stops training and says on which keyframes.
-    """
-    batch = (memory.read(batch) if memory is not None else batch).to(next(model.parameters()).device)
-    with autocast(batch.frames.device, dtype):
-        output = model(
-            batch.frames, batch.actors, valid=batch.valid, memory=batch.memory, labels=batch.labels, maps=batch.maps
-        )
-    value = action_loss(output.logits, batch.labels, exclusive=model.exclusive, config=loss)
-    for part in output.relations.aux.values():
-        value = value + part
-    if not bool(torch.isfinite(value)):
-        parts = {name: float(part.detach()) for name, part in output.relations.aux.items()}
-        raise FloatingPointError(
-            f"the loss is {value.detach():g} (parts {parts}) on {list(batch.keys)[:4]}: lower optim.lr?"
-        )
-    optimiser.zero_grad(set_to_none=True)
-    value.backward()  # type: ignore[no-untyped-call]
-    if optim.clip_norm is not None:
-        nn.utils.clip_grad_norm_(model.parameters(), optim.clip_norm)
-    optimiser.step()
-    if memory is not None:
-        assert output.relations.store is not None, "a head with memory stores rows for it"
-        memory.write(batch, output.relations.store, float(value.detach()))
-    return float(value.detach())
+IMMATERIAL = ("workers", "maps", "save_every_steps", "logs")
+"""fields of `TrainConfig` that a run may be resumed with other values of: they do not change what comes out"""
 
 
 def fit(
-    model: ActionDetector,
-    batches: "DataLoader[Batch]",
-    optimiser: torch.optim.Optimizer,
+    trained: Trained,
+    batches: "DataLoader[Batch | None]",
+    running: Running,
     *,
     config: TrainConfig,
     optim: OptimConfig,
-    loss: LossConfig,
-    dtype: torch.dtype,
-    folder: Path,
-    save: Callable[[int], None],
-    memory: OnlineMemory | None = None,
-    first_epoch: int = 0,
-    quiet: bool = False,
+    log: TrainLog | None,
+    save: Callable[[], None],
+    end_epoch: Callable[[], None],
 ) -> None:
-    """All epochs from `first_epoch` on; `save(epochs_done)` after each."""
-    log_path, total = folder / "log.jsonl", config.epochs * len(batches)
-    with TrainLog(log_path, total, done=first_epoch * len(batches), quiet=quiet) as log:
-        for epoch in range(first_epoch, config.epochs):
-            set_epoch(batches, epoch)
-            model.train()
-            if config.freeze_backbone:
-                model.backbone.eval()
-            elif config.freeze_bn:
-                freeze_statistics(model.backbone.modules())
-            mean = train_epoch(
-                model,
-                batches,
-                optimiser,
-                epoch=epoch,
-                epochs=config.epochs,
-                optim=optim,
-                loss=loss,
-                dtype=dtype,
-                log=log,
-                memory=memory,
-            )
-            log.epoch(epoch + 1, mean)
-            save(epoch + 1)
+    """All steps behind those that are done; `save()` within epochs and `end_epoch()` after each of them.
+
+    Only the first of several processes has a log.
+    """
+    progress, steps = running.progress, _sampler(batches).steps
+    for epoch in range(progress.step // steps, config.epochs):
+        set_position(batches, epoch, progress.step % steps)
+        set_modes(trained, running.model, config)
+        for parts in _grouped(batches, config.accumulate):
+            moment = epoch + progress.step % steps / steps
+            lr = rate(optim, moment, config.epochs)
+            for group in running.optimiser.param_groups:
+                group["lr"] = lr
+            seed_step(config.seed, progress.step, rank())
+            loss = train_step(trained, parts, running.optimiser, clip_norm=optim.clip_norm, memory=running.memory)
+            if running.average is not None:
+                running.average.update(running.model, progress.step)
+            if log is not None:
+                log.step(epoch=round(moment, 4), step=progress.step, loss=loss, lr=lr)
+            progress.step, progress.loss = progress.step + 1, progress.loss + loss
+            if progress.step % steps and progress.step % (config.save_every_steps or steps) == 0:
+                save()
+        if log is not None:
+            log.epoch(epoch + 1, progress.loss / steps)
+        progress.loss = 0.0
+        end_epoch()
 
 
-def set_epoch(batches: "DataLoader[Batch]", epoch: int) -> None:
-    """So that order and augmentation depend on the seed and the epoch alone, also after a resume."""
+def _grouped(items: Iterable[T], count: int) -> Iterator[tuple[T, ...]]:
+    """So many at a time."""
+    return zip(*[iter(items)] * count, strict=True)
+
+
+def _sampler(batches: "DataLoader[Batch | None]") -> ShapeBatches:
     assert isinstance(batches.batch_sampler, ShapeBatches)
+    return batches.batch_sampler
+
+
+def set_position(batches: "DataLoader[Batch | None]", epoch: int, step: int = 0) -> None:
+    """So that order and augmentation depend on the seed and the epoch alone, also after a resume in its middle."""
+    sampler = _sampler(batches)
     assert isinstance(batches.dataset, ClipDataset)
-    batches.batch_sampler.epoch = batches.dataset.epoch = epoch
+    sampler.epoch = batches.dataset.epoch = epoch
+    sampler.first = step
+
+
+def set_modes(trained: Trained, model: nn.Module, config: TrainConfig) -> None:
+    """Everything trains but what is frozen."""
+    trained.train()
+    backbone = model.get_submodule("backbone")
+    if config.freeze_backbone:
+        backbone.eval()
+    elif config.freeze_bn:
+        freeze_statistics(backbone.modules())
 
 
 def freeze_statistics(modules: Iterable[nn.Module]) -> None:

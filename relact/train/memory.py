@@ -89,9 +89,13 @@ class OnlineMemory:
             self._current.fill_(self.last_loss)
         return replace(batch, memory=memory)
 
-    def write(self, batch: Batch, store: Tensor, loss: float) -> None:
-        """After the step: the rows of its actors, and its loss as their tag."""
-        rows = rows_of(batch.keys, batch.actors, store, tag=loss, every=self._every)
+    def write(self, seen: Sequence[tuple[Batch, Tensor]], loss: float) -> None:
+        """After the step: the rows of the actors of its parts, and as their tag its loss, that of all processes."""
+        rows = [
+            row
+            for batch, store in seen
+            for row in rows_of(batch.keys, batch.actors, store, tag=loss, every=self._every)
+        ]
         for key, written, tag in gather_rows([(key, part, loss) for key, part in rows]):
             self.bank.write(key, written, tag)
         self.last_loss = loss

@@ -11,8 +11,8 @@ from relact.losses import action_loss
 from relact.recipe import Recipe, build_model
 from relact.recipes.debug import debug
 from relact.run.training import loader
-from relact.train.loop import train_step
 from relact.train.optim import optimiser, rate
+from relact.train.step import Objective, train_step
 from relact.types import Batch
 
 
@@ -46,7 +46,8 @@ def test_a_step_lowers_the_loss(name: str, batch_of: tuple[Recipe, Batch]):
     torch.manual_seed(1)
     for group in steps.param_groups:
         group["lr"] = rate(recipe.optim, 0.0, recipe.train.epochs)
-    train_step(model, batch, steps, optim=recipe.optim, loss=recipe.loss, dtype=torch.float32)
+    objective = Objective(model, loss=recipe.loss, dtype=torch.float32)
+    train_step(objective, [batch], steps, clip_norm=recipe.optim.clip_norm)
     after = loss()
     print(f"\n{name}: loss {before:.4f} → {after:.4f} in one step")
     assert after < before

@@ -21,9 +21,9 @@ from relact.recipes.debug import debug
 from relact.run import banks
 from relact.run.training import loader, train
 from relact.run.training import test as run_test
-from relact.train.loop import train_step
 from relact.train.memory import MemoryConfig
 from relact.train.optim import optimiser
+from relact.train.step import Objective, train_step
 
 SMALL: dict[str, HeadConfig] = {
     "lfb": lfb.Config(width=16),
@@ -133,8 +133,9 @@ def test_an_online_run_goes_on_with_its_bank(bank: str, recipe: Callable[..., Re
     first = recipe(bank, "online", epochs=2)
     stopped = tmp_path / "stopped"
     interrupted(first, stopped)
-    assert (stopped / "bank.safetensors").is_file()
+    assert [path.name for path in stopped.glob("bank.*")] == ["bank.2.safetensors"]
     train(first, stopped, resume=True, say=quiet)
+    assert [path.name for path in stopped.glob("bank.*")] == ["bank.4.safetensors"]
     assert weights(stopped) == weights(tmp_path / "whole")
 
 
@@ -208,11 +209,10 @@ def test_an_offline_bank_is_an_online_bank_of_weights_that_do_not_move(recipe: C
     memory = banks.online(chosen, model, samples)
     assert memory is not None
     steps = optimiser(model, chosen.optim)
+    objective = Objective(model, loss=chosen.loss, dtype=torch.float32)
     model.eval()  # batch norm's statistics are weights too
     for batch in loader(chosen, samples, training=False):
-        train_step(
-            model, batch, steps, optim=chosen.optim, loss=chosen.loss, dtype=torch.float32, memory=memory
-        )  # fmt: skip
+        train_step(objective, [batch], steps, memory=memory)
     offline = banks.build_bank(
         model, samples, tmp_path / "bank", recipe=chosen, producer=Producer(head="igmn", recipe="", weights=""),
         dtype=torch.float32, run=tmp_path,

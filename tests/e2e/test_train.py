@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from relact.recipe import Recipe, from_dict, override, to_dict
 from relact.recipes import available, load
 from relact.run import load_model, train
 from relact.run import test as judge
+from relact.train.log import TrainLog
 
 
 def quiet(_: str) -> None:
@@ -47,33 +49,120 @@ def test_testing_again_gives_the_same_result(straight: Path):
 
 def test_a_stopped_run_goes_on_exactly(straight: Path, small: Recipe, tmp_path: Path):
     """One epoch, a stop, and the second: the weights of two epochs in one go."""
-    from relact.run import training
-    from relact.train import loop
-
     stopped = tmp_path / "stopped"
-
-    class Stop(Exception):
-        pass
-
-    original = loop.train_epoch
-
-    def one_epoch(*args: object, epoch: int, **named: object) -> float:
-        if epoch == 1:
-            raise Stop
-        return original(*args, epoch=epoch, **named)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "train_epoch", one_epoch)
-        with pytest.raises(Stop):
-            training.train(small, stopped, say=quiet)
+    stop_at(2, small, stopped)
     train(small, stopped, resume=True, say=quiet)
     resumed, whole = load_model(stopped).state_dict(), load_model(straight).state_dict()
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
 
-def test_nothing_to_resume_is_said(small: Recipe, tmp_path: Path):
-    with pytest.raises(InputError, match="nothing to resume"):
-        train(small, tmp_path, resume=True, say=quiet)
+class Stop(Exception):
+    pass
+
+
+def stop_at(step: int, recipe: Recipe, folder: Path) -> None:
+    """What a run leaves that is broken off when it tells of this step, from 0."""
+    told = TrainLog.step
+
+    def tell(self: TrainLog, **values: float) -> None:
+        if values["step"] == step:
+            raise Stop
+        told(self, **values)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainLog, "step", tell)
+        with pytest.raises(Stop):
+            train(recipe, folder, say=quiet)
+
+
+@pytest.mark.parametrize("step", [0, 1, 2, 3])
+def test_a_run_that_saves_within_epochs_goes_on_exactly(step: int, small: Recipe, tmp_path: Path):
+    """Dropout, mirrored and recoloured clips, averaged weights; weights and log as of a run in one go."""
+    changed = {"head.dropout": "0.5", "transform.flip": "0.5", "transform.brightness": "0.3", "train.ema": "0.9",
+               "train.save_every_steps": "1", "train.logs": '["csv"]'}  # fmt: skip
+    recipe = override(small, changed)
+    train(recipe, tmp_path / "whole", say=quiet)
+    stop_at(step, recipe, tmp_path / "stopped")
+    train(recipe, tmp_path / "stopped", resume=True, say=quiet)
+    for name in ("model.safetensors", "log.jsonl", "log.csv", "predictions.csv"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_where_nothing_was_saved_a_run_begins_at_the_beginning_and_says_so(
+    straight: Path, small: Recipe, tmp_path: Path
+):
+    said: list[str] = []
+    train(small, tmp_path / "new", resume=True, say=said.append)
+    assert any("nothing has been saved there: training begins at the beginning" in line for line in said)
+    assert (tmp_path / "new" / "model.safetensors").read_bytes() == (straight / "model.safetensors").read_bytes()
+
+
+def test_a_run_of_other_settings_or_data_is_not_gone_on_with(straight: Path, small: Recipe, toy: Path, tmp_path: Path):
+    shutil.copytree(straight, tmp_path / "run")
+    other = override(small, {"optim.lr": "0.5", "head.dropout": "0.25", "train.workers": "1"})
+    with pytest.raises(InputError, match=r"head\.dropout: was 0\.0, now 0\.25\n  optim\.lr: was 0\.002, now 0\.5$"):
+        train(other, tmp_path / "run", resume=True, say=quiet)
+    rows = (toy / "groundtruth.csv").read_text().splitlines()
+    (tmp_path / "fewer.csv").write_text("\n".join(rows[:-1]) + "\n")
+    recipe = override(small, {"data.train": str(tmp_path / "fewer.csv")})
+    with pytest.raises(InputError, match=r"data\.train: was"):
+        train(recipe, tmp_path / "run", resume=True, say=quiet)
+    shutil.copytree(toy, tmp_path / "toy")
+    moved = override(small, {"data.root": str(tmp_path / "toy")})
+    assert train(moved, tmp_path / "run", resume=True, say=quiet).mAP == judge(straight).mAP
+    (tmp_path / "toy" / "groundtruth.csv").write_text("\n".join(rows[:-1]) + "\n")
+    with pytest.raises(InputError, match=r"a run on other keyframes, boxes or labels"):
+        train(moved, tmp_path / "run", resume=True, say=quiet)
+    assert (tmp_path / "run" / "metrics.json").is_file(), "what is refused is left as it was"
+
+
+def test_a_new_run_forgets_the_old_one(straight: Path, small: Recipe, tmp_path: Path):
+    shutil.copytree(straight, tmp_path / "run")
+    (tmp_path / "run" / ".model.1234abcd.part.safetensors").write_bytes(b"half")
+    stop_at(0, override(small, {"optim.lr": "0.001"}), tmp_path / "run")
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert "state.pt" not in left
+    assert "metrics.json" not in left
+    assert not any(".part" in name for name in left)
+
+
+def test_the_state_of_another_version_is_refused(straight: Path, small: Recipe, tmp_path: Path):
+    shutil.copytree(straight, tmp_path / "run")
+    torch.save({"epoch": 1}, tmp_path / "run" / "state.pt")
+    with pytest.raises(InputError, match="the state of another version of relact"):
+        train(small, tmp_path / "run", resume=True, say=quiet)
+    (tmp_path / "run" / "state.pt").write_bytes(b"nothing of the kind")
+    with pytest.raises(InputError, match="not the state of a run"):
+        train(small, tmp_path / "run", resume=True, say=quiet)
+
+
+def test_averaged_weights_are_saved_and_judged(straight: Path, small: Recipe, tmp_path: Path):
+    train(override(small, {"train.ema": "0.9"}), tmp_path, say=quiet)
+    averaged, last = load_model(tmp_path).state_dict(), load_model(straight).state_dict()
+    raw = torch.load(tmp_path / "state.pt", weights_only=True)["model"]
+    assert all(torch.equal(raw[name], last[name]) for name in last), "the average must not change the training"
+    assert not torch.equal(averaged["classifier.weight"], last["classifier.weight"])
+    assert judge(tmp_path).mAP == json.loads((tmp_path / "metrics.json").read_text())["mAP"]
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_its_keyframes(small: Recipe, tmp_path: Path):
+    recipe = override(small, {"optim.lr": "1e30", "optim.kind": "sgd", "optim.warmup_start": "1e-32"})
+    with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) \(parts \{\}\) on \[Keyframe\(video='toy_0"):
+        train(recipe, tmp_path, say=quiet)
+
+
+def test_too_few_clips_for_the_parts_are_refused(small: Recipe, tmp_path: Path):
+    with pytest.raises(InputError, match=r"train\.batch_size=3: .* train\.accumulate=4 parts, at least 4"):
+        train(override(small, {"train.accumulate": "4"}), tmp_path, say=quiet)
+
+
+def test_a_log_that_cannot_be_written_is_refused_at_once(
+    small: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(InputError, match=r'TensorBoard is not here: pip install "relact\[tensorboard\]"'):
+        train(override(small, {"train.logs": '["tensorboard"]'}), tmp_path / "run", say=quiet)
+    assert not (tmp_path / "run").exists()
 
 
 def test_weights_of_another_architecture_are_refused(straight: Path, tmp_path: Path):
@@ -114,3 +203,12 @@ def test_the_chain_learns_real_clips(shared_data: Path, tmp_path: Path):
     """UCF101-24 clips, judged on what they were trained on: not generalisation, but every link of the chain."""
     recipe = override(load("ucf24_small"), {"data.root": str(shared_data / "ucf24"), "train.workers": "0"})
     assert train(recipe, tmp_path, say=quiet).mAP >= 0.90
+
+
+@pytest.mark.slow
+def test_workers_change_nothing(small: Recipe, tmp_path: Path):
+    changed = {"transform.flip": "0.5", "transform.brightness": "0.3", "head.dropout": "0.5"}
+    for workers in ("0", "1", "3"):
+        train(override(small, {**changed, "train.workers": workers}), tmp_path / workers, say=quiet)
+    whole = (tmp_path / "0" / "model.safetensors").read_bytes()
+    assert all((tmp_path / workers / "model.safetensors").read_bytes() == whole for workers in ("1", "3"))

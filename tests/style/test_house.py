@@ -88,7 +88,7 @@ def test_evaluation_does_not_import_torch():
 
 COMMANDS = {
     "demo", "detect", "train", "test", "evaluate", "show", "recipes", "heads", "backbones", "doctor", "weights", "data",
-    "bank", "report", "bench", "detector", "export",
+    "bank", "report", "bench", "detector", "export", "serve", "live",
 }  # fmt: skip
 
 

@@ -4,7 +4,17 @@
 nothing else.
 """
 
-from relact.viz.report.data import Film, Found, ReportData, SegmentColumns, Truth
+from relact.viz.report.data import Film, Found, Look, ReportData, SegmentColumns, Truth
 from relact.viz.report.page import read_summary, write_index, write_page
 
-__all__ = ["Film", "Found", "ReportData", "SegmentColumns", "Truth", "read_summary", "write_index", "write_page"]
+__all__ = [
+    "Film",
+    "Found",
+    "Look",
+    "ReportData",
+    "SegmentColumns",
+    "Truth",
+    "read_summary",
+    "write_index",
+    "write_page",
+]

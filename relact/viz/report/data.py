@@ -85,6 +85,19 @@ class SegmentColumns:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """A picture of what a head related one person to."""
+
+    time: float
+    """of the keyframe, seconds"""
+    person: int
+    """one of `Found.ids`"""
+    title: str
+    picture: bytes
+    """JPEG"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportData:
     """All that one page shows."""
 
@@ -100,6 +113,7 @@ class ReportData:
     truth: Truth | None = None
     pictures: dict[int, bytes] = field(default_factory=dict)
     """JPEG of a person, by id"""
+    looks: tuple[Look, ...] = ()
     poster: bytes | None = None
     """JPEG of the video, for the index"""
     facts: tuple[tuple[str, str], ...] = ()

@@ -58,6 +58,10 @@ def page_data(data: ReportData) -> Json:
         "found": _found(found),
         "truth": None if data.truth is None else _truth(data.truth, found),
         "segments": _segments(data.segments),
+        "looks": [
+            {"time": look.time, "person": look.person, "title": look.title, "picture": data_uri(look.picture)}
+            for look in data.looks
+        ],
         "facts": data.facts,
         "warnings": data.warnings,
     }  # fmt: skip

@@ -196,6 +196,7 @@ function begin() {
   tellFacts();
   beginPeople();
   beginTable();
+  beginLooks();
   beginFilters();
   beginButtons();
   beginPointer();

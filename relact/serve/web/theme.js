@@ -1,0 +1,2 @@
+// A page that does nothing but look light or dark.
+theme.begin();

@@ -80,9 +80,9 @@ PRESETS: dict[str, BackboneConfig] = {
     # For tests and trials on a CPU: the same code, narrow and shallow.
     "slowonly_debug": replace(_slowonly, frame_stride=8, width=8, depths=(1, 1, 1, 1)),
     "slowfast_debug": replace(_r50, num_frames=16, width=8, fast_width=2, depths=(1, 1, 1, 1)),
-    # For Stage (relact/data/stage): two seconds, and little seen beyond a box, so no dilation.
+    # For Stage (relact/data/stage): one second, and little seen beyond a box, so no dilation.
     "slowfast_stage": replace(
-        _r50, num_frames=16, frame_stride=4, width=8, fast_width=4, depths=(1, 1, 1, 1), s5_dilation=1
+        _r50, num_frames=16, frame_stride=2, width=8, fast_width=4, depths=(1, 1, 1, 1), s5_dilation=1
     ),
 }
 """Configurations by name."""

@@ -35,7 +35,7 @@ def stage_warmup() -> Recipe:
         loss=LossConfig(kind="bce"),
         transform=TransformConfig(short_side=96, flip=0.0),
         optim=OptimConfig(kind="adamw", lr=2e-3, weight_decay=1e-2, warmup_epochs=0.1, clip_norm=5.0),
-        train=TrainConfig(epochs=1, batch_size=8, workers=1, precision="auto"),
+        train=TrainConfig(epochs=2, batch_size=8, workers=1, precision="auto"),
     )
 
 

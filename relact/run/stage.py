@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
@@ -140,7 +141,16 @@ def _in_parallel(bench: Bench, todo: Sequence[tuple[str, int]], say: Say) -> Non
 
 
 def _share(jobs: int) -> None:
+    """What a process begins with: its part of the processors, and an end with the bench, also where that is killed."""
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _one(bench: Bench, head: str, seed: int) -> float:

@@ -23,8 +23,8 @@ from relact.labels import LabelMap
 from relact.model import ActionDetector
 from relact.types import Actors
 
-BEFORE, AFTER = 32 / 30, 28 / 30
-"""seconds that a clip of the stage recipes sees on either side: 16 frames, 4 ticks of 1/30 s apart"""
+BEFORE, AFTER = 16 / 30, 14 / 30
+"""seconds that a clip of the stage recipes sees on either side: 16 frames, 2 ticks of 1/30 s apart"""
 FAR = [family for family in FAMILIES if family.far and not family.memory]
 REMEMBERED = [family for family in FAMILIES if family.memory]
 

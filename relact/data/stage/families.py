@@ -9,7 +9,7 @@ POSES = (
 )  # fmt: skip
 WITH_THINGS = (
     "watch TV", "look out of a window", "listen to a gramophone", "look at a painting", "call a cat", "call a duck",
-    "drive a boat", "ride a boat", "play the guitar", "read a book", "hold a ball",
+    "drive a boat", "mind the anchor", "ride a boat", "wait at anchor", "play the guitar", "read a book", "hold a ball",
 )  # fmt: skip
 WITH_PEOPLE = (
     "give", "receive", "sing to", "talk to", "listen to", "return to its owner", "give away", "wait for someone",
@@ -24,15 +24,22 @@ GROUPS = {
 }
 
 KINDS = (
-    "tv", "window", "gramophone", "painting", "cat", "duck", "helm", "ball", "chest", "stool",
+    "tv", "window", "gramophone", "painting", "cat", "duck", "helm", "anchor", "ball", "chest", "stool",
 )  # fmt: skip
 """Things whose kind the warm-up names."""
+SIDED = KINDS[: KINDS.index("ball")]
+"""Things that stand at one end of the stage: the warm-up names kind and side in one; no head need join these two."""
+HELD = ("guitar", "book")
+"""What people hold at one end of the stage: the warm-up names it and the way they face in one."""
 PRIMITIVES = (
-    *(f"is a {kind}" for kind in KINDS), "is a person", "moves left", "moves right", "faces left", "faces right",
+    *(f"is a {kind}" for kind in KINDS),
+    *(f"is a {kind} at the {side}" for kind in SIDED for side in ("left", "right")),
+    "is a person", "moves left", "moves right", "faces left", "faces right",
     "stands", "walks", "runs", "sits", "lies", "sits down", "gets up", "falls", "lies down", "crouches", "speaks",
     "arms forward", "arms up", "waves", "has a guitar", "has a book", "has a ball", "pushes",
+    *(f"has a {thing} and faces {way}" for thing in HELD for way in ("left", "right")),
 )  # fmt: skip
-"""What the warm-up names of every person and thing, all of it in the box itself: no relation."""
+"""What the warm-up names of every person and thing, all of it in the box itself or beside it: no relation."""
 
 
 FamilyName = Literal[
@@ -62,7 +69,9 @@ FAMILIES = (
     ),
     Family(name="small", actions=("call a cat", "call a duck"), claim="AMCRNet, Fig. 1: small context"),
     Family(
-        name="second order", actions=("drive a boat", "ride a boat"), claim="ACAR-Net, Fig. 1: by the other's place"
+        name="second order",
+        actions=("ride a boat", "wait at anchor"),
+        claim="ACAR-Net, Fig. 1: by what the other does with a thing",
     ),
     Family(name="direction", actions=("give", "receive"), claim="STC, Fig. 1: by the frames before and after"),
     Family(name="support", actions=("sing to", "talk to"), claim="MRSN, Fig. 1: by what the other one does"),

@@ -51,7 +51,7 @@ def owner(random: np.random.Generator) -> Skit:
     action = "return to its owner" if had != hands else "give away"
     events = (
         Event(action="hold a ball", person=had, start=-1, end=3),
-        Event(action=action, person=hands, start=8.6, end=END, people=(had,), seen=(0, 3)),
+        Event(action=action, person=hands, start=7.8, end=END, people=(had,), seen=(0, 3)),
     )
     chest = thing("chest", WIDTH / 2 + random.uniform(-12, 12), 80)
     return Skit(family="owner", seconds=SECONDS, people=tuple(people), things=(chest,), events=events, backdrop="room")
@@ -103,8 +103,8 @@ def fall(random: np.random.Generator) -> Skit:
     for index in range(2):
         x, facing = float(places[index]), 1 if coin(random) else -1
         fell = index == falls
-        start = float(random.uniform(1.6, 2.4)) if fell else float(random.uniform(0.9, 1.3))
-        done = start + 0.7 if fell else 3.9
+        start = float(random.uniform(1.55, 1.75))
+        done = start + (0.75 if fell else 2.0)
         lying: tuple[Beat, ...] = (
             Beat(start=-1.0, end=start, x=(x, x), facing=facing),
             Beat(start=start, end=done, x=(x, x), body="fall" if fell else "lie down", facing=facing,
@@ -163,7 +163,7 @@ def chase(random: np.random.Generator) -> Skit:
             Person(look=look, height=tall(random), ground=floor(random), beats=beats, phase=random.uniform(0, 100))
         )
     events = tuple(
-        Event(action="chase" if index == hunts else "be chased", person=index, start=6.9, end=END, people=(0, 1),
+        Event(action="chase" if index == hunts else "be chased", person=index, start=6.4, end=END, people=(0, 1),
               seen=(0, 5.8))
         for index in range(2)
     )  # fmt: skip

@@ -4,6 +4,7 @@ Lengths are in units of the stage: it is 288 wide and 96 high, which is also the
 at it. The drawn video is larger (`write.StageConfig.scale`).
 """
 
+from bisect import bisect
 from dataclasses import dataclass
 from typing import Literal
 
@@ -93,14 +94,14 @@ Layer = Literal["wall", "floor", "front"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thing:
-    """An object; its middle and lower edge are at `x`, `ground`; it may move evenly."""
+    """An object; its middle and lower edge are at `x`, `ground`; it may move."""
 
     kind: str
     size: tuple[float, float]
     ground: float
-    x: tuple[float, float]
-    span: tuple[float, float] = (0.0, 1.0)
-    """seconds between which it moves from x[0] to x[1]"""
+    x: tuple[float, ...]
+    span: tuple[float, ...] = (0.0, 1.0)
+    """seconds at which it is at these places, moving evenly in between"""
     layer: Layer = "floor"
     facing: int = 1
     colour: str = "#c0392b"
@@ -108,6 +109,11 @@ class Thing:
     def place(self, time: float) -> float:
         """Where its middle is."""
         return float(np.interp(time, self.span, self.x))
+
+    def step(self, time: float) -> float:
+        """Units from the place before to the next one; 0 where it rests."""
+        after = bisect(self.span, time)
+        return self.x[after] - self.x[after - 1] if 0 < after < len(self.span) else 0.0
 
     def box(self, time: float) -> Box:
         """In units."""

@@ -133,6 +133,16 @@ def _helm(pen: Pen, w: float, h: float, colour: str, variant: int) -> None:
     pen.ellipse([x - w * 0.1, y - w * 0.1, x + w * 0.1, y + w * 0.1], fill="#d4ac0d")
 
 
+def _anchor(pen: Pen, w: float, h: float, colour: str, variant: int) -> None:
+    iron, line = "#3b4652", max(2, round(w * 0.13))
+    pen.line([w * 0.5, h * 0.2, w * 0.5, h * 0.92], fill=iron, width=line)
+    pen.line([w * 0.24, h * 0.34, w * 0.76, h * 0.34], fill=iron, width=line)
+    pen.ellipse([w * 0.36, 0, w * 0.64, h * 0.2], outline=iron, width=max(2, round(w * 0.09)))
+    pen.arc([w * 0.08, h * 0.36, w * 0.92, h * 0.98], 10, 170, fill=iron, width=line)
+    for x, way in ((0.12, -1), (0.88, 1)):
+        pen.polygon([(w * (x - 0.12), h * 0.7), (w * (x + 0.12), h * 0.7), (w * (x + 0.02 * way), h * 0.5)], fill=iron)
+
+
 def _boat(pen: Pen, w: float, h: float, colour: str, variant: int) -> None:
     bow = h * 1.0
     pen.polygon([(0, 0), (w - 1, 0), (w - bow, h - 1), (bow, h - 1)], fill=colour)
@@ -158,5 +168,5 @@ def _stool(pen: Pen, w: float, h: float, colour: str, variant: int) -> None:
 
 _DRAWN: dict[str, Callable[[Pen, float, float, str, int], None]] = {
     "tv": _tv, "window": _window, "gramophone": _gramophone, "painting": _painting, "cat": _cat, "duck": _duck,
-    "helm": _helm, "boat": _boat, "ball": _ball, "chest": _chest, "stool": _stool,
+    "helm": _helm, "anchor": _anchor, "boat": _boat, "ball": _ball, "chest": _chest, "stool": _stool,
 }  # fmt: skip

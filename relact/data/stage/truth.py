@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from relact.data.stage.families import ACTIONS, KINDS, PRIMITIVES
+from relact.data.stage.families import ACTIONS, HELD, KINDS, PRIMITIVES, SIDED
 from relact.data.stage.play import CUT, Play, Scene
 from relact.data.stage.script import HEIGHT, WIDTH, Beat, Box, Person, Thing
 
@@ -54,23 +54,23 @@ def _of_person(person: Person, time: float) -> list[str]:
     beat = person.beat(time)
     if beat is None:
         return []
-    names = ["is a person", _BODY[beat.body]]
+    way = "right" if beat.facing > 0 else "left"
+    names = ["is a person", _BODY[beat.body], f"faces {way}"]
     names += [_ARMS[beat.arms]] if beat.arms in _ARMS else []
     names += [f"has a {beat.holds}"] if beat.holds else []
+    names += [f"has a {beat.holds} and faces {way}"] if beat.holds in HELD else []
     names += ["speaks"] if beat.speaks else []
-    names += ["faces right" if beat.facing > 0 else "faces left"]
-    return names + _motion(beat.x[0], beat.x[1])
+    return names + _motion(beat.x[1] - beat.x[0])
 
 
 def _of_thing(thing: Thing, time: float) -> list[str]:
-    moves = thing.span[0] <= time <= thing.span[1]
-    return [f"is a {thing.kind}", *(_motion(*thing.x) if moves else [])]
+    side = "left" if thing.place(time) < WIDTH / 2 else "right"
+    sided = [f"is a {thing.kind} at the {side}"] if thing.kind in SIDED else []
+    return [f"is a {thing.kind}", *sided, *_motion(thing.step(time))]
 
 
-def _motion(before: float, after: float) -> list[str]:
-    if before == after:
-        return []
-    return ["moves right" if after > before else "moves left"]
+def _motion(step: float) -> list[str]:
+    return [] if step == 0 else ["moves right" if step > 0 else "moves left"]
 
 
 def people_rows(play: Play, rate: int = 5) -> Iterator[Row]:

@@ -24,7 +24,7 @@ from relact.data.stage.truth import Row, action_rows, log, people_rows, primitiv
 from relact.errors import InputError
 from relact.interop.files import atomic_path, sha256_of
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same seed begins to give another set."""
 
 

@@ -91,7 +91,7 @@ def stage(name: str) -> Recipe:
         loss=LossConfig(kind="ava"),
         optim=OptimConfig(kind="adamw", lr=1e-3, weight_decay=1e-2, warmup_epochs=0.3, clip_norm=5.0),
         train=TrainConfig(
-            epochs=4, batch_size=16, workers=0, precision="auto", freeze_backbone=True, init="runs/stage/warmup",
+            epochs=10, batch_size=16, workers=0, precision="auto", freeze_backbone=True, init="runs/stage/warmup",
             maps="runs/stage/maps",
         ),
         memory=MemoryConfig(mode=memory),  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from relact.data.stage.families import ACTIONS
 from relact.data.toy import generate
 from tests.make_server import Server, other
 
@@ -24,7 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory):
 
 def test_what_is_found_is_delivered_under_the_name_that_was_given(server: Server, video: Path):
     facts = httpx.get(f"{server.url}/api/v1/server").json()
-    assert (facts["model"], facts["actions"], facts["devices"]) == ("stage_linear", 36, ["cpu"])
+    assert (facts["model"], facts["actions"], facts["devices"]) == ("stage_linear", len(ACTIONS), ["cpu"])
     job = server.send(video, "a, b.mov", every="0.5").json()
     done = server.wait(job["id"], seconds=SECONDS)
     assert (done["state"], done["result"]["keyframes"]) == ("done", 6), done

@@ -7,7 +7,6 @@ from typing import Literal, cast
 
 import torch
 
-from relact.backbones.base import Backbone
 from relact.backbones.pretrained import load_published
 from relact.data.collate import ShapeBatches, Share
 from relact.errors import InputError
@@ -39,7 +38,7 @@ from relact.train.log import check as check_logs
 from relact.train.loop import TrainConfig, fit
 from relact.train.optim import for_batch, optimiser
 from relact.train.recompute import recomputed
-from relact.train.step import Objective, shared
+from relact.train.step import Objective, compiled, shared
 from relact.weights import fetch
 
 Say = Callable[[str], None]
@@ -90,7 +89,7 @@ def _train(recipe: Recipe, out: Path, where: torch.device, *, resume: bool, say:
     recall = banks.recall(recipe, model, samples, out, "train", dtype) if recipe.memory.mode == "offline" else None
     share = Share(rank=rank(), ranks=size(), accumulate=recipe.train.accumulate, fill=together)
     batches = loader(recipe, samples, training=True, recall=recall, maps=maps, share=share)
-    trained = shared(Objective(_compiled(model, recipe.train), loss=recipe.loss, dtype=dtype))
+    trained = shared(Objective(compiled(model) if recipe.train.compile else model, loss=recipe.loss, dtype=dtype))
     say(_headline(recipe, len(samples), len(labels), where, dtype))
     plain, data = to_dict(recipe), digest(samples)
 
@@ -184,13 +183,6 @@ def _initialise(model: ActionDetector, source: str) -> str:
 def _normalised(config: TrainConfig) -> list[str]:
     """The parts of a model whose batch norms use the statistics of the batch."""
     return ["head"] if config.freeze_bn or config.freeze_backbone else ["backbone", "head"]
-
-
-def _compiled(model: ActionDetector, config: TrainConfig) -> ActionDetector:
-    """The model that training calls: the same weights, its backbone compiled if that is asked for."""
-    if not config.compile:
-        return model
-    return model.with_backbone(cast(Backbone, torch.compile(model.backbone)))
 
 
 def _headline(recipe: Recipe, keyframes: int, actions: int, where: torch.device, dtype: torch.dtype) -> str:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from typing import TypeVar
 
 import torch
@@ -53,6 +54,13 @@ class Objective(nn.Module):
         if batch is None:
             return 0.0
         return float(batch.labels.sum()) if self.loss.kind == "cross_entropy" else float(len(batch.actors))
+
+
+def compiled(model: ActionDetector) -> ActionDetector:
+    """The same parameters behind a compiled backbone; the given model stays plain, for judging."""
+    backbone = copy(model.backbone)
+    backbone.compile()
+    return model.with_backbone(backbone)
 
 
 Trained = Objective | DistributedDataParallel

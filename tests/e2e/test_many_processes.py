@@ -35,7 +35,8 @@ ONLINE = {
     "head.relation_dropout": "0", "memory.mode": "online", "optim.lr": "0.01",
 }  # fmt: skip
 OFFLINE = {
-    "transform.flip": "0", "head": "lfb", "head.width": "16", "head.dropout": "0", "memory.mode": "offline",
+    "transform.flip": "0", "head": "lfb", "head.width": "16", "head.dropout": "0",
+    "head.layer_dropout": "0", "memory.mode": "offline",
     "train.freeze_backbone": "true",
 }  # fmt: skip
 DIVERGING = {"optim.lr": "1e30", "optim.warmup_start": "1e-32"}

@@ -20,7 +20,7 @@ from relact.train.log import TrainLog
 from relact.train.loop import freeze_statistics
 from relact.train.optim import OptimConfig, optimiser
 from relact.train.recompute import blocks, recomputed
-from relact.train.step import Objective, train_step
+from relact.train.step import Objective, compiled, train_step
 from relact.types import Batch, Keyframe
 
 PEOPLE = (3, 0, 1, 2)
@@ -251,8 +251,7 @@ def test_tensorboard_gets_the_curve(tmp_path: Path):
 def test_a_compiled_backbone_trains_the_same():
     model, batch = make_model(), make_batch()
     expected = stepped([batch])
-    compiled = model.with_backbone(torch.compile(model.backbone))  # type: ignore[arg-type]
-    objective = Objective(compiled, loss=LossConfig(), dtype=torch.float32)
+    objective = Objective(compiled(model), loss=LossConfig(), dtype=torch.float32)
     objective.train()
     freeze_statistics(model.backbone.modules())
     loss = train_step(objective, [batch], optimiser(model, OptimConfig()))

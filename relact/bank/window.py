@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import get_worker_info
 
 from relact.bank.rows import Floats, Halves, Ints
 from relact.head import MemorySpec
@@ -106,29 +104,20 @@ def assemble(candidates: Candidates, sources: Sequence[Source], spec: MemorySpec
     most = int(counts.max(initial=0))
     begins = counts.cumsum() - counts
     slot = np.arange(len(candidates.clip)) + (np.arange(num_clips) * most - begins)[candidates.clip]
-    features = _room((num_clips, most, spec.dim))
-    views = features.numpy()  # filled by numpy: torch's threads take longer to meet
-    for out, count, begin, source in zip(views, counts.tolist(), begins.tolist(), sources, strict=True):
+    features = np.empty((num_clips, most, spec.dim), np.float16)  # by numpy: torch's threads take longer to meet
+    for out, count, begin, source in zip(features, counts.tolist(), begins.tolist(), sources, strict=True):
         if count:  # a file a video: one copy each, of rows that mostly lie side by side
             _copy(source, candidates.row[begin : begin + count], out[:count])
         if count < most:
             out[count:] = 0
     shape = (num_clips, most)
     return Memory(
-        features=features,
+        features=torch.from_numpy(features),
         dt=_spread(candidates.dt, slot, shape, 0),
         track=_spread(candidates.track, slot, shape, -1),
         tag=_spread(candidates.tag, slot, shape, 1),
         mask=torch.from_numpy(np.arange(most) < counts[:, None]),
     )
-
-
-def _room(shape: tuple[int, ...]) -> Tensor:
-    """Halves that nobody has written to yet; in a loader's worker where the trainer reads them too: no copy to send."""
-    if get_worker_info() is None:
-        return torch.from_numpy(np.empty(shape, np.float16))
-    shared = torch.UntypedStorage._new_shared(2 * prod(shape))  # type: ignore[no-untyped-call]  # as default_collate
-    return torch.empty(0, dtype=torch.float16).set_(shared).view(shape)
 
 
 def _spread(values: npt.NDArray[np.generic], slot: Ints, shape: tuple[int, int], empty: float) -> Tensor:
@@ -157,7 +146,7 @@ def to_view(memory: Memory, spec: MemorySpec, views: Sequence[View]) -> Memory:
     if spec.grid is None or all(_uncut(view) and not view.flip for view in views) or memory.mask.shape[1] == 0:
         return memory
     rows, columns = spec.grid
-    maps = _room(tuple(memory.features.shape)).copy_(memory.features).view(*memory.mask.shape, -1, rows, columns)
+    maps = memory.features.view(*memory.mask.shape, -1, rows, columns).clone()
     for clip, view in enumerate(views):
         if not _uncut(view):
             maps[clip] = _cut(maps[clip].float(), view).half()

@@ -51,7 +51,7 @@ def data_stage(
 ) -> None:
     """Generate plays in which an action is known by a relation alone, with labels, in AVA's format (docs/stage.md).
 
-    Example: relact data stage --out stage --videos 280 --seed 1 --validation 0.25 --workers 2
+    Example: relact data stage --out stage --videos 400 --seed 1 --validation 0.25 --workers 2
     """
     from relact.data.stage import StageConfig, generate
 

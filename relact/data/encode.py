@@ -11,7 +11,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.container import OutputContainer
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from relact.errors import InputError, at
@@ -20,6 +20,7 @@ from relact.interop.files import atomic_path
 SEEK_SECONDS = 1
 """A key frame at least this often: jumping to a second, or reading a clip, then decodes little."""
 TIME_BASE = Fraction(1, 90_000)
+_EXACT = Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 
 
 class VideoWriter:
@@ -27,18 +28,20 @@ class VideoWriter:
 
     Odd sizes are padded by a row or a column. The file appears under its name when the block ends, and not at
     all when the block fails. `fps` is nominal: it guides the encoder and says how long the last picture
-    lasts. Colours are BT.709, limited range, and the file says so. No sound is written.
+    lasts. Colours are BT.709, limited range, and the file says so. No sound is written. `exact` has the same
+    pictures give the same bytes, whatever the processor and its number of cores: on one thread, so more slowly.
 
     Raises: InputError where the file cannot be written or FFmpeg came without libx264.
     """
 
-    def __init__(self, path: str | Path, width: int, height: int, fps: float) -> None:
+    def __init__(self, path: str | Path, width: int, height: int, fps: float, *, exact: bool = False) -> None:
         if "libx264" not in av.codecs_available:
             raise InputError(f"{at(path)}: cannot be written: this PyAV lacks libx264; PyAV's own wheels have it")
         self._path = Path(path)
         self._shape = (height, width, 3)
         self._fps = Fraction(fps).limit_denominator(1001)
-        self._reformatter = VideoReformatter()
+        self._exact, self._reformatter = exact, VideoReformatter()
+        self._scaling = Interpolation.BILINEAR | (_EXACT if exact else Interpolation(0))
         self._last_pts, self._last_time = -1, -math.inf
         self._writing = self._open()
 
@@ -62,6 +65,8 @@ class VideoWriter:
             format="yuv420p",
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
+            interpolation=self._scaling,
+            threads=int(self._exact),  # 0: as many as there are cores
         )
         frame.pts, frame.time_base = pts, TIME_BASE
         frame.duration = round(1 / self._fps / TIME_BASE)
@@ -83,6 +88,8 @@ class VideoWriter:
     def _add_stream(self, container: OutputContainer) -> VideoStream:
         # without B frames MP4's durations are those between pictures; with them a variable rate ends too early
         options = {"preset": "veryfast", "bf": "0", "g": str(max(1, round(SEEK_SECONDS * self._fps)))}
+        if self._exact:
+            options["x264-params"] = "threads=1:cpu-independent=1"
         stream = container.add_stream("libx264", rate=self._fps, options=options)
         height, width, _ = self._shape
         stream.width, stream.height = width + width % 2, height + height % 2

@@ -229,7 +229,7 @@ def generate(folder: Path, *, videos: int = 2, people: int = 3, seconds: float =
     for number in range(videos):
         random = np.random.default_rng([seed, number])
         name, cast = f"toy_{number:02d}", script(random, people, seconds)
-        with VideoWriter(folder / "videos" / f"{name}.mp4", WIDTH, HEIGHT, RATE) as writer:
+        with VideoWriter(folder / "videos" / f"{name}.mp4", WIDTH, HEIGHT, RATE, exact=True) as writer:
             for time, picture in frames(cast, wall(random), seconds):
                 writer.write(picture, time)
         for second in range(int(np.ceil(seconds))):

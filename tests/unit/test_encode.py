@@ -96,3 +96,14 @@ def test_two_pictures_within_one_tick_are_both_written(tmp_path: Path):
             writer.write(picture, time)
     with av.open(str(tmp_path / "joined.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 4
+
+
+def test_exact_bytes_do_not_depend_on_the_number_of_cores(tmp_path: Path):
+    pictures = np.random.default_rng(0).integers(0, 256, (12, 288, 320, 3), dtype=np.uint8)
+    for name in ("one", "two"):
+        with VideoWriter(tmp_path / f"{name}.mp4", 320, 288, fps=10, exact=True) as writer:
+            for number, picture in enumerate(pictures):
+                writer.write(picture, number / 10)
+    content = (tmp_path / "one.mp4").read_bytes()
+    assert b" threads=1 " in content  # as the encoder writes of itself; several would each have a slice
+    assert content == (tmp_path / "two.mp4").read_bytes()

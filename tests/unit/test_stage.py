@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -41,6 +42,11 @@ def rows_of(path: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
+def pictures_of(video: Path) -> np.ndarray:
+    with av.open(str(video)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
 def scene_of(skit: Skit) -> Scene:
     return Scene(skit=skit, start=0, first_person=1, seed=(0,), drift=(0.0, 8.0))
 
@@ -50,6 +56,10 @@ def test_the_same_seed_gives_the_same_files_and_another_seed_others(small: Path,
     config = StageConfig(videos=2, seconds=27, seed=3, validation=0.5, scale=1, rate=10)
     generate(again, config, workers=2)
     generate(other, StageConfig(videos=2, seconds=27, seed=4, validation=0.5, scale=1, rate=10))
+    for video in sorted(path.name for path in (small / "videos").iterdir()):
+        one, two = (pictures_of(folder / "videos" / video) for folder in (small, again))
+        assert one.shape == two.shape, video
+        assert not np.argwhere((one != two).any(axis=(1, 2, 3))).tolist(), f"{video}: frames that differ"
     manifest = json.loads((small / MANIFEST).read_text())
     assert json.loads((again / MANIFEST).read_text()) == manifest
     assert set(json.loads((other / MANIFEST).read_text())["files"].values()) & set(manifest["files"].values()) == {

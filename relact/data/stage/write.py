@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import multiprocessing
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -86,7 +87,8 @@ def _write_set(folder: Path, config: StageConfig, workers: int, say: Callable[[s
             parts.append(one(number))
             _progress(number + 1, config.videos, say)
     else:
-        with ProcessPoolExecutor(min(workers, os.cpu_count() or 1)) as pool:
+        context = multiprocessing.get_context("spawn")  # a fork of a process with threads, as torch has, may hang
+        with ProcessPoolExecutor(min(workers, os.cpu_count() or 1), mp_context=context) as pool:
             for number, part in enumerate(pool.map(one, numbers), start=1):
                 parts.append(part)
                 _progress(number, config.videos, say)
@@ -133,7 +135,8 @@ def play_of(config: StageConfig, number: int) -> Play:
 
 def _write_video(folder: Path, config: StageConfig, number: int) -> _Written:
     play = play_of(config, number)
-    with VideoWriter(folder / f"{play.name}.mp4", WIDTH * config.scale, HEIGHT * config.scale, config.rate) as writer:
+    size = WIDTH * config.scale, HEIGHT * config.scale
+    with VideoWriter(folder / f"{play.name}.mp4", *size, config.rate, exact=True) as writer:
         for time, picture in frames(play, config.rate, config.scale):
             writer.write(picture, time)
     return _Written(

@@ -67,6 +67,26 @@ def test_drawn_boxes_are_those_of_the_data(open_page: Open, result: Path, time: 
     assert found[:3] == pytest.approx(colour(int(last["name"].split()[1])), abs=12)
 
 
+def test_boxes_follow_a_video_that_others_move(open_page: Open, result: Path):
+    """As media keys, picture in picture and a phone's lock screen do."""
+    page = ready(open_page(result / "report.html"))
+    for time in (3.4, 1.2):
+        page.evaluate("time => { document.getElementById('video').currentTime = time; }", time)
+        until(page, f"Math.abs(relact.view().time - {time}) < 0.01")
+        settle(page)
+        check_drawn(page, time)
+    page.evaluate("document.getElementById('video').play()")
+    until(page, "relact.view().playing && relact.view().time > 1.4")
+    check_drawn(page)
+    page.evaluate("document.getElementById('video').pause()")
+    until(page, "!relact.view().playing")
+    settle(page)
+    check_drawn(page, page.evaluate("relact.view().time"))
+    assert page.evaluate("document.getElementById('video').currentTime") == pytest.approx(
+        page.evaluate("relact.view().time"), abs=0.06
+    )
+
+
 def test_boxes_follow_the_frames_while_it_plays(open_page: Open, result: Path):
     page = ready(open_page(result / "report.html"))
     page.select_option("#speed", "0.25")

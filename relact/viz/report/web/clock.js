@@ -4,6 +4,7 @@ const player = {
   ready: false,
   playing: false,
   wanted: null,
+  asked: null,
   shown: null,
   last: 0,
 };
@@ -20,9 +21,13 @@ function setPlaying(playing) {
 
 function play() {
   if (view.time >= duration - 0.02) seekTo(0);
+  run();
+  if (player.ready) player.video.play().catch(() => setPlaying(false));
+}
+
+function run() {
   setPlaying(true);
   player.last = performance.now();
-  if (player.ready) player.video.play().catch(() => setPlaying(false));
   requestAnimationFrame(tick);
 }
 
@@ -35,9 +40,12 @@ function pause() {
   emit("time");
 }
 
+/** The video's own time, as seconds of the report. */
+const videoTime = () => Math.min(Math.max(player.video.currentTime - film.start, 0), duration);
+
 function tick(now) {
   if (!player.playing) return;
-  if (player.ready) view.time = Math.min(Math.max(player.video.currentTime - film.start, 0), duration);
+  if (player.ready) view.time = videoTime();
   else view.time = Math.min(view.time + ((now - player.last) / 1000) * Number($("speed").value), duration);
   player.last = now;
   followPlayhead();
@@ -64,8 +72,30 @@ function followSeek() {
     return;
   }
   player.wanted = null;
-  const target = view.time + film.start + 0.002; // a frame's own time, rounded down, would show the one before it
-  if (Math.abs(player.video.currentTime - target) > 0.001) player.video.currentTime = target;
+  // a frame's own time, rounded down, would show the one before it
+  const target = Math.min(view.time + film.start + 0.002, player.video.duration);
+  if (Math.abs(player.video.currentTime - target) <= 0.001) return;
+  player.asked = target;
+  player.video.currentTime = target;
+}
+
+/** Media keys, picture in picture, a locked phone: the video is also moved by others than this page. */
+function followOthers() {
+  const { video } = player;
+  video.addEventListener("seeked", () => {
+    if (player.wanted !== null) followSeek();
+    else if (!player.playing && (player.asked === null || Math.abs(video.currentTime - player.asked) > 0.001)) {
+      player.asked = video.currentTime;
+      seekTo(videoTime());
+    }
+    emit("time");
+  });
+  video.addEventListener("play", () => {
+    if (!player.playing) run();
+  });
+  video.addEventListener("pause", () => {
+    if (!video.ended) pause();
+  });
 }
 
 function go(time) {
@@ -133,10 +163,7 @@ function beginFilm() {
     showNoFilm(`The video cannot be played from here${name ? ` (${name})` : ""}. Boxes and timeline work without it.`);
     emit("time");
   });
-  video.addEventListener("seeked", () => {
-    if (player.wanted !== null) followSeek();
-    emit("time");
-  });
+  followOthers();
   video.addEventListener("click", () => (player.playing ? pause() : play()));
   $("speed").addEventListener("change", () => {
     video.playbackRate = Number($("speed").value);

@@ -32,7 +32,8 @@ from relact.data.decode import read_clip
 from relact.data.places import VIDEO_SUFFIXES
 from relact.data.sampling import window_times
 from relact.head import MemorySpec
-from relact.types import Keyframe, Memory
+from relact.nn.memory import keep_freed_memory
+from relact.types import Keyframe
 
 ACTORS, VIDEOS, SECONDS, FIRST = 400_000, 299, 900, 902
 PER_SECOND = ACTORS / VIDEOS / SECONDS
@@ -173,23 +174,20 @@ class Clips(Dataset[tuple[Keyframe, Tensor]]):
         return key, clip
 
 
-class Collate:
-    def __init__(self, bank: FeatureBank | None, spec: MemorySpec) -> None:
-        self._bank = bank
-        self._spec = spec
-
-    def __call__(self, clips: list[tuple[Keyframe, Tensor]]) -> tuple[Tensor, Memory | None]:
-        memory = None if self._bank is None else self._bank.window([key for key, _ in clips], self._spec)
-        return torch.stack([frames for _, frames in clips]), memory
+def together(clips: list[tuple[Keyframe, Tensor]]) -> tuple[list[Keyframe], Tensor]:
+    return [key for key, _ in clips], torch.stack([frames for _, frames in clips])
 
 
 def clips_a_second(bank: FeatureBank | None, spec: MemorySpec, keys: list[Keyframe], files: list[Path]) -> float:
-    """Of a loader; from its second batch on."""
-    loader = DataLoader(Clips(keys, files), batch_size=CLIPS, num_workers=2, collate_fn=Collate(bank, spec))
+    """Of a loader; from its second batch on. Who takes the batches reads their memory, as training does."""
+    loader = DataLoader(Clips(keys, files), batch_size=CLIPS, num_workers=2, collate_fn=together)
     batches = iter(loader)
     next(batches)
-    began = time.perf_counter()
-    count = sum(len(frames) for frames, _ in batches)
+    began, count = time.perf_counter(), 0
+    for batch, _ in batches:
+        if bank is not None:
+            bank.window(batch, spec)
+        count += len(batch)
     return count / (time.perf_counter() - began)
 
 
@@ -262,6 +260,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=12, help="of a loader, each of 16 clips")
     parser.add_argument("--rounds", type=int, default=3, help="of loaders")
     options = parser.parse_args()
+    keep_freed_memory()  # as training does
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"torch {torch.__version__}, numpy {np.__version__}, {os.cpu_count()} cores, load {load}")
     for kind in options.kinds:

@@ -1,22 +1,22 @@
 """Clips → batch, and which clips share one: those of like shape, so that little is padded."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from relact.data.maps import stack
-from relact.types import Actors, Batch, Clip, Memory
+from relact.types import Actors, Batch, Clip
 
 
-def collate_part(clips: Sequence[Clip], recall: Callable[[Sequence[Clip]], Memory] | None = None) -> Batch | None:
+def collate_part(clips: Sequence[Clip]) -> Batch | None:
     """As `collate`; None for no clips, a part of a batch that had too few."""
-    return collate(clips, recall) if clips else None
+    return collate(clips) if clips else None
 
 
-def collate(clips: Sequence[Clip], recall: Callable[[Sequence[Clip]], Memory] | None = None) -> Batch:
-    """Frames padded right and below to the largest clip; people in one flat list; `recall` gives their memory."""
+def collate(clips: Sequence[Clip]) -> Batch:
+    """Frames padded right and below to the largest clip; people in one flat list."""
     height = max(clip.frames.shape[2] for clip in clips)
     width = max(clip.frames.shape[3] for clip in clips)
     frames = torch.zeros(len(clips), *clips[0].frames.shape[:2], height, width, dtype=torch.uint8)
@@ -33,7 +33,6 @@ def collate(clips: Sequence[Clip], recall: Callable[[Sequence[Clip]], Memory] | 
         ),
         labels=torch.cat([clip.labels for clip in clips]),
         views=tuple(clip.view for clip in clips),
-        memory=None if recall is None else recall(clips),
         maps=stack([clip.maps for clip in clips if clip.maps is not None]) if clips[0].maps is not None else None,
     )
 

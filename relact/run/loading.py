@@ -1,7 +1,6 @@
 """Loaders of a recipe's clips."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -80,15 +79,27 @@ def _clips(
     )
 
 
+class _Loader(DataLoader[Clip]):
+    """A loader whose batches get their memory when they are taken."""
+
+    recall: OfflineMemory | None = None
+
+    def __iter__(self) -> Iterator[Batch | None]:  # type: ignore[override]  # the base names a private class
+        batches = cast("Iterator[Batch | None]", super().__iter__())  # what comes out is what collate makes of clips
+        for batch in batches:
+            yield batch if batch is None or self.recall is None else self.recall.read(batch)
+
+
 def _loader(
     recipe: Recipe, clips: ClipDataset, batches: ShapeBatches | Sequence[list[int]], recall: OfflineMemory | None
 ) -> "DataLoader[Batch]":
-    loader: DataLoader[Clip] = DataLoader(
+    loader = _Loader(
         clips,
         batch_sampler=batches,
-        collate_fn=partial(collate_part, recall=recall),
+        collate_fn=collate_part,
         num_workers=recipe.train.workers,
         generator=torch.Generator(),  # of its own: what a model draws must not hang on how often a loader began
         pin_memory=torch.cuda.is_available(),
     )
-    return cast("DataLoader[Batch]", loader)  # what comes out is what collate makes of clips
+    loader.recall = recall
+    return cast("DataLoader[Batch]", loader)

@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch.utils.data import DataLoader
 
-from relact.data.collate import ShapeBatches
+from relact.data.collate import ShapeBatches, collate_part
 from relact.data.dataset import ClipDataset
 from relact.data.samples import Sample
 from relact.model import ActionDetector
@@ -42,8 +42,9 @@ def rehearse(
         shutil.rmtree(folder, ignore_errors=True)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     sampler, clips = cast(ShapeBatches, batches.batch_sampler), cast(ClipDataset, batches.dataset)
-    assert batches.collate_fn is not None
-    parts = [batches.collate_fn([clips[index] for index in part]) for part in islice(sampler, recipe.train.accumulate)]
+    parts = [collate_part([clips[index] for index in part]) for part in islice(sampler, recipe.train.accumulate)]
+    if recall is not None:
+        parts = [None if part is None else recall.read(part) for part in parts]
     few = [samples[index] for index in sampler.batches()[0]]
     set_modes(trained, model, recipe.train)
     memory = banks.online(recipe, model, few)

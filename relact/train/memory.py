@@ -17,7 +17,7 @@ from relact.config import STRICT
 from relact.data.samples import Sample
 from relact.head import MemorySpec, RelationHead
 from relact.train.exchange import gather_rows
-from relact.types import Actors, Batch, Clip, Keyframe, Memory
+from relact.types import Actors, Batch, Keyframe
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -43,20 +43,18 @@ def moment(key: Keyframe, every: int) -> Keyframe:
 
 
 class OfflineMemory:
-    """Adds the bank's rows to a batch as it is put together, in the worker that decodes its clips."""
+    """Adds a bank's rows to a batch, in the process that takes it: workers would have to send them, 80 MB of maps."""
 
     def __init__(self, bank: FeatureBank, spec: MemorySpec, every: int = 1) -> None:
         self._bank = bank
         self._spec = spec
         self._every = every
 
-    def __call__(self, clips: Sequence[Clip]) -> Memory:
-        return self._bank.window(
-            [moment(clip.key, self._every) for clip in clips],
-            self._spec,
-            tracks=[clip.track.numpy() for clip in clips],
-            views=[clip.view for clip in clips],
-        )
+    def read(self, batch: Batch) -> Batch:
+        """The batch with what the bank has for it."""
+        keys = [moment(key, self._every) for key in batch.keys]
+        tracks = split(batch.actors.track, batch.actors)
+        return replace(batch, memory=self._bank.window(keys, self._spec, tracks=tracks, views=batch.views))
 
 
 class OnlineMemory:

@@ -14,10 +14,10 @@ from pydantic.dataclasses import dataclass
 
 from relact.config import STRICT
 from relact.data.ava import check_ends, keyframes_of
-from relact.data.ava_official import AvaOfficialData
+from relact.data.ava_official import AvaOfficialData, JudgedAsAva
 from relact.data.places import check_files, frame_folders, name_missing, videos_below
 from relact.data.proposals import BoxesConfig, Detections, with_boxes
-from relact.data.samples import Protocol, Sample
+from relact.data.samples import Sample
 from relact.errors import InputError
 from relact.interop.ava_csv import AvaTable, read_ava_csv
 from relact.labels import LabelMap
@@ -36,7 +36,7 @@ class _Part(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AvaKineticsData:
+class AvaKineticsData(JudgedAsAva):
     """A folder with `kinetics_{train,val}_v1.0.csv` and Kinetics' clips, and AVA's folder beside it."""
 
     source: Literal["ava_kinetics"] = "ava_kinetics"
@@ -59,23 +59,6 @@ class AvaKineticsData:
     """frames a second at which windows are laid out, and at which frames were extracted"""
     cap: int = Field(default=50, ge=0)
     """best rows a keyframe that the metric counts; 0 = all"""
-
-    @property
-    def judges_training(self) -> bool:
-        """Never: the splits are of different videos."""
-        return False
-
-    @property
-    def protocol(self) -> Protocol:
-        """AVA's frame-mAP, over both parts."""
-        file = self.val_boxes.file
-        source = "annotated" if file is None else f"{file}, score >= {self.val_boxes.score:g}"
-        return Protocol(measure="ava", cap=self.cap, boxes=source)
-
-    def label_map(self) -> LabelMap:
-        """The actions, in the order of the classifier's outputs."""
-        file = Path(self.root) / self.labels
-        return LabelMap.load(file if file.is_file() else self.labels)
 
     def samples(self, split: Literal["train", "val"]) -> list[Sample]:
         """Every keyframe of a split: AVA's, ticks in seconds, and Kinetics', ticks in thousandths of a second.

@@ -34,8 +34,34 @@ BOXES = (
 )
 
 
+class JudgedAsAva:
+    """What AVA's data sets have in common: the classes, and frame-mAP on the boxes of a detector."""
+
+    root: str
+    labels: str
+    val_boxes: BoxesConfig
+    cap: int
+
+    @property
+    def judges_training(self) -> bool:
+        """Never: the splits are of different videos."""
+        return False
+
+    @property
+    def protocol(self) -> Protocol:
+        """AVA's frame-mAP."""
+        file = self.val_boxes.file
+        source = "annotated" if file is None else f"{file}, score >= {self.val_boxes.score:g}"
+        return Protocol(measure="ava", cap=self.cap, boxes=source)
+
+    def label_map(self) -> LabelMap:
+        """The actions, in the order of the classifier's outputs."""
+        file = Path(self.root) / self.labels
+        return LabelMap.load(file if file.is_file() else self.labels)
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AvaOfficialData:
+class AvaOfficialData(JudgedAsAva):
     """A folder with `annotations/` (ava_train_v2.2.csv …), `videos/` or frames, and a detector's boxes."""
 
     source: Literal["ava_official"] = "ava_official"
@@ -68,23 +94,6 @@ class AvaOfficialData:
     """link the people of movies without any ids from keyframe to keyframe, by overlap"""
     cap: int = Field(default=50, ge=0)
     """best rows a keyframe that the metric counts: 50 (the official evaluator), 0 = all (PySlowFast, MMAction2)"""
-
-    @property
-    def judges_training(self) -> bool:
-        """Never: the splits are of different movies."""
-        return False
-
-    @property
-    def protocol(self) -> Protocol:
-        """AVA's frame-mAP."""
-        file = self.val_boxes.file
-        source = "annotated" if file is None else f"{file}, score >= {self.val_boxes.score:g}"
-        return Protocol(measure="ava", cap=self.cap, boxes=source)
-
-    def label_map(self) -> LabelMap:
-        """The actions, in the order of the classifier's outputs."""
-        file = Path(self.root) / self.labels
-        return LabelMap.load(file if file.is_file() else self.labels)
 
     def samples(self, split: Literal["train", "val"]) -> list[Sample]:
         """Every keyframe of a split from second 902 to 1798 that is not excluded.

@@ -188,7 +188,11 @@ def _outputs(
         draw_video(video, folder / "annotated.mp4", everywhere, every=config.every)
         progress.spend("draw", since)
         outputs.append("annotated.mp4")
-    record = _record(video, setup, progress, stream, len(ids), tuple(outputs), source)
+    counts = Counts(
+        frames=progress.frames, keyframes=progress.keyframes, boxes=progress.boxes, people=len(ids),
+        segments=segments.count,
+    )  # fmt: skip
+    record = _record(video, setup, progress, stream, counts, tuple(outputs), source)
     record.write(folder / "run.json")
     return Result(video=video, folder=folder, progress=progress, people=len(ids))
 
@@ -314,7 +318,7 @@ def _record(
     setup: Setup,
     progress: Progress,
     stream: FrameStream,
-    people: int,
+    counts: Counts,
     outputs: tuple[str, ...],
     source: str,
 ) -> RunRecord:
@@ -350,7 +354,7 @@ def _record(
             codec=info.codec,
         ),
         seconds_covered=progress.covered,
-        counts=Counts(frames=progress.frames, keyframes=progress.keyframes, boxes=progress.boxes, people=people),
+        counts=counts,
         device=str(device),
         precision=str(resolve(config.precision, device)).removeprefix("torch."),
         timings={stage: round(seconds, 3) for stage, seconds in progress.seconds.items()},

@@ -1,5 +1,6 @@
 """Who may pass: tokens, the names by which the server is addressed, other web sites; and what every answer forbids."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -41,6 +42,8 @@ _HEADERS = {
 }
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _WRONG_A_MINUTE = 20
+_DRAIN_BYTES, _DRAIN_S = 1 << 28, 10.0
+"""of a request that is refused: so much more is taken from it, for the answer to arrive"""
 
 
 class Tokens:
@@ -84,6 +87,29 @@ def _sign(token: str, until: str) -> str:
     return hmac.new(token.encode(), b"relact session " + until.encode(), hashlib.sha256).hexdigest()
 
 
+class _Body:
+    """What a client sends. A connection closed before all of it is read is reset, and the answer is lost with it."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self._over = receive, False
+
+    async def receive(self) -> Message:
+        """See ASGI."""
+        message = await self._receive()
+        self._over = message["type"] == "http.disconnect" or not message.get("more_body")
+        return message
+
+    async def drain(self) -> None:
+        """Reads the rest and drops it, within bounds: whoever still sends then is cut off."""
+        left = _DRAIN_BYTES
+        try:
+            async with asyncio.timeout(_DRAIN_S):
+                while not self._over and left > 0:
+                    left -= len((await self.receive()).get("body", b""))
+        except TimeoutError:
+            return
+
+
 class Guard:
     """Around the application: refuses who may not, and adds the headers that every answer has.
 
@@ -105,15 +131,21 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        body = _Body(receive)
+
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+            elif scope["method"] not in _SAFE and not message.get("more_body"):
+                await send({**message, "more_body": True})
+                await body.drain()
+                message = {"type": "http.response.body"}
             await send(message)
 
         refusal = self._refusal(scope, Headers(scope=scope))
-        await (self._app if refusal is None else refusal)(scope, receive, with_headers)
+        await (self._app if refusal is None else refusal)(scope, body.receive, with_headers)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         if not self._tokens and _host(headers.get("host", "")) not in self._hosts:

@@ -144,7 +144,8 @@ class LivePeople:
             self._skipped.pictures += 1
             return
         self._people.see(sample)
-        self._tell(*self._people.seen[-1])
+        for moment in self._people.seen:
+            self._tell(*moment)
         self._people.seen.clear()  # a stream may have no end
 
     def at(self, window: KeyframeWindow) -> People:

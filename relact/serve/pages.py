@@ -41,6 +41,8 @@ _ASSETS = {
 """name → type and the parts that it is joined of; `common.*` is the report's"""
 _FORM_BYTES = 4096
 
+READ = ["GET", "HEAD"]
+
 router = APIRouter(include_in_schema=False)
 
 FileName = Annotated[str, StringConstraints(pattern=r"^[a-z]+\.[a-z0-9]+$", max_length=20)]
@@ -53,19 +55,19 @@ def asset(name: str) -> str:
     return resources.files("relact").joinpath(folder, name).read_text(encoding="utf-8")
 
 
-@router.get("/")
+@router.api_route("/", methods=READ)
 async def index(owner: Owner) -> Response:
     """Drop a video, see the jobs."""
     return HTMLResponse(asset("index.html"))
 
 
-@router.get("/docs")
+@router.api_route("/docs", methods=READ)
 async def docs(owner: Owner) -> Response:
     """The API, read from openapi.json without any network."""
     return HTMLResponse(asset("docs.html"))
 
 
-@router.get("/assets/{name}")
+@router.api_route("/assets/{name}", methods=READ)
 async def assets(name: FileName) -> Response:
     """Styles and scripts."""
     if name not in _ASSETS:
@@ -74,13 +76,13 @@ async def assets(name: FileName) -> Response:
     return Response("".join(map(asset, parts)), media_type=kind, headers={"Cache-Control": "no-cache"})
 
 
-@router.get("/healthz")
+@router.api_route("/healthz", methods=READ)
 async def health() -> Response:
     """Whether the server answers, for whoever watches over it."""
     return PlainTextResponse("ok\n")
 
 
-@router.get("/videos/{job}/result/{name}")
+@router.api_route("/videos/{job}/result/{name}", methods=READ)
 async def result_file(job: str, name: FileName, service: Serving, owner: Owner) -> Response:
     """The report, and the videos that it may show."""
     found = find(service, owner, job)
@@ -93,7 +95,7 @@ async def result_file(job: str, name: FileName, service: Serving, owner: Owner) 
     return StreamingResponse(named_page(path, stem(found.name)), media_type=MEDIA[".html"], headers=headers)
 
 
-@router.get("/videos/{job}/poster")
+@router.api_route("/videos/{job}/poster", methods=READ)
 async def poster(job: str, service: Serving, owner: Owner) -> Response:
     """A picture of the video."""
     found = find(service, owner, job)
@@ -105,7 +107,7 @@ async def poster(job: str, service: Serving, owner: Owner) -> Response:
     return Response(base64.b64decode(text), media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
 
 
-@router.get("/videos/{job}/{name}")
+@router.api_route("/videos/{job}/{name}", methods=READ)
 async def video(job: str, name: FileName, service: Serving, owner: Owner) -> Response:
     """The video itself, a part at a time where the player seeks."""
     found: Job = find(service, owner, job)

@@ -182,7 +182,8 @@ class _Form:
             return
         self._value += chunk[start:end]
         if len(self._value) > _FIELD_BYTES:
-            raise Refused(400, f"the form's field {clean_name(self._field or '')!r} is too long")
+            name = clean_name(self._field or "")
+            raise Refused(400, f"the form's field {name!r} is too long; expected the video as its field {FILE!r}")
 
     def _on_part(self) -> None:
         if self._field is not None and self._field != FILE:

@@ -93,7 +93,7 @@ class Counts:
     keyframes: int
     boxes: int
     people: int
-    segments: int = 0
+    segments: int
 
 
 def versions() -> dict[str, str]:

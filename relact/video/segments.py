@@ -173,6 +173,8 @@ class SegmentTable:
         self._segmenter = Segmenter(rule, num_classes=len(labels))
         self._labels, self._video, self._lines = labels, video, csv.writer(file, lineterminator="\n")
         self._lines.writerow(HEADER)
+        self.count = 0
+        """segments so far"""
 
     def write(self, detections: Detections) -> None:
         """Take the next keyframe; append the segments that it ends."""
@@ -183,6 +185,7 @@ class SegmentTable:
         self._append(self._segmenter.close(end))
 
     def _append(self, ended: list[Segment]) -> None:
+        self.count += len(ended)
         for s in ended:
             label = self._labels[s.column]
             numbers = (f"{s.start:.3f}", f"{s.end:.3f}", f"{s.mean:.4f}", f"{s.peak:.4f}", s.count)

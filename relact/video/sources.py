@@ -74,6 +74,8 @@ class DetectedPeople:
         self.seen: list[tuple[float, People]] = []
 
     def see(self, sample: SampledFrame) -> None:
+        if self._recent and sample.frame_s <= self._recent[-1][0]:
+            return  # one frame is the nearest to several samples: a gap, or fewer frames than samples
         height, width = sample.picture.shape[:2]
         [(boxes, scores)] = self._detector([sample.picture])
         self._highest = max(self._highest, float(scores.max(initial=0)))

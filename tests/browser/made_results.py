@@ -80,7 +80,7 @@ def write_result(
         seconds_covered=seconds,
         counts=Counts(
             frames=round(25 * seconds), keyframes=len(detections), people=len(people),
-            boxes=sum(len(keyframe.person) for keyframe in detections),
+            boxes=sum(len(keyframe.person) for keyframe in detections), segments=segments.count,
         ),
         device="cpu",
         precision="float32",

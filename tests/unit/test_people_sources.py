@@ -38,6 +38,22 @@ def test_a_detectors_boxes_are_kept_by_score_and_followed():
     assert "scored 0.90" in (source.warning(1.2, boxes=0) or "")
 
 
+def test_a_frame_that_several_samples_fall_on_is_seen_once():
+    """As of a video with a gap, or with fewer frames than samples."""
+    calls = []
+
+    def find(pictures):
+        calls.append(len(pictures))
+        return [(np.array([[20.0, 10, 60, 90]]), np.array([0.9])) for _ in pictures]
+
+    source = DetectedPeople(find, hz=5, every=1, threshold=0.5)
+    for tick, frame_s in enumerate([0.0, 0.0, 0.5, 0.5, 0.5, 1.0]):
+        source.see(SampledFrame(time_s=tick / 5, index=0, frame_s=frame_s, pts=0, picture=PICTURE))
+    assert calls == [1, 1, 1]
+    assert [second for second, _ in source.seen] == [0.0, 0.5, 1.0]
+    assert source.at(window(1, 1.0)).ids.tolist() == [1]
+
+
 def test_a_dense_file_is_tracked_although_nobody_shows_it_pictures(tmp_path):
     lines = [f"{t / 5:.1f},{0.1 + t * 0.01:.2f},0.1,{0.3 + t * 0.01:.2f},0.9,0.9" for t in range(11)]
     source = filed("time_s,x1,y1,x2,y2,score\n" + "\n".join(lines) + "\n", tmp_path)

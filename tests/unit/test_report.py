@@ -69,7 +69,10 @@ def write_result(
             file=str(video), bytes=size, head_sha256=head, duration=3.0, width=64, height=48, rate=10.0, rotation=0,
             codec="h264",
         ),
-        seconds_covered=3.0, counts=Counts(frames=30, keyframes=3, boxes=3 * len(people), people=len(people)),
+        seconds_covered=3.0,
+        counts=Counts(
+            frames=30, keyframes=3, boxes=3 * len(people), people=len(people), segments=segments.count
+        ),
         device="cpu", precision="float32", timings={}, warnings=("be careful",),
     ).write(folder / "run.json")  # fmt: skip
     return folder

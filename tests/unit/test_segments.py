@@ -107,6 +107,7 @@ def test_file(tmp_path: Path) -> None:
         table.write(keyframe(0.0, {1: [0.9, 0.1]}))
         table.write(keyframe(1.0, {1: [0.1, 0.75]}))
         table.close(1.25)
+    assert table.count == 2
     assert (tmp_path / "segments.csv").read_text().splitlines() == [
         "video,person_id,action_id,action,start_s,end_s,mean_score,peak_score,keyframes",
         '"a,b.mp4",1,12,stand,0.000,0.500,0.9000,0.9000,1',

@@ -211,7 +211,7 @@ def record(path: Path, timings: Mapping[str, float]) -> RunRecord:
             rotation=90, codec="h264",
         ),
         seconds_covered=41.2,
-        counts=Counts(frames=1235, keyframes=41, boxes=80, people=3),
+        counts=Counts(frames=1235, keyframes=41, boxes=80, people=3, segments=5),
         device="cpu",
         precision="bf16",
         timings=dict(timings),

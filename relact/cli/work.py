@@ -204,7 +204,10 @@ def show(
     person: Annotated[int | None, typer.Option(help="Only this person.")] = None,
     least: Annotated[float, typer.Option(help="Least mean score.", min=0, max=1)] = 0.0,
     relations: Annotated[
-        Path | None, typer.Option(help="Draw what a person is related to into this .png or .svg; needs --at.")
+        Path | None,
+        typer.Option(
+            help="Draw what a person is related to into this .png or .svg; needs --at, and --person where several are there."
+        ),
     ] = None,
     at: Annotated[float | None, typer.Option(help="Second of the keyframe that --relations draws.")] = None,
     weights: Annotated[

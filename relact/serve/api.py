@@ -112,6 +112,7 @@ Owner = Annotated[str, Depends(owner_of)]
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "No token, or one that is not known."},
     404: {"model": Problem, "description": "You have no such job."},
+    422: {"model": Problem, "description": "A part of the address is wrong."},
 }
 _UPLOAD_PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text}

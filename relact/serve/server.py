@@ -17,6 +17,7 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp
 
@@ -54,6 +55,12 @@ def application(service: Service) -> ASGIApp:
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> JSONResponse:
         return JSONResponse({"detail": error.why}, error.status, api.refusal_headers(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def wrong(request: Request, error: RequestValidationError) -> JSONResponse:
+        faults = [(".".join(map(str, one["loc"][1:])), one["msg"]) for one in error.errors()]
+        texts = [f"{where}: {why.replace('Input should be', 'expected')}" for where, why in faults]
+        return JSONResponse({"detail": "; ".join(texts)}, 422)
 
     app.include_router(api.router)
     app.include_router(pages.login_routes(tokens, lambda: guard))

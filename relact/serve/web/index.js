@@ -118,12 +118,13 @@ function jobCard(job) {
     about.append(element("p", { class: "muted" }, `${plural(result.people, "person", "people")}, ${plural(result.keyframes, "keyframe", "keyframes")}`));
     const acts = element("div", { class: "acts" });
     for (const action of result.actions) {
-      acts.append(element("span", { class: `act tint-${action.group}` }, `${action.name} ${clockText(action.seconds)}`));
+      acts.append(element("span", { class: `act tint-${action.group}`, title: "of all people together" }, `${action.name} ${clockText(action.seconds)}`));
     }
     if (result.actions.length) about.append(acts);
     for (const warning of result.warnings) about.append(element("p", { class: "note" }, warning));
-    for (const table of result.tables.filter((name) => name.startsWith("actions."))) {
-      const kind = table.split(".")[1];
+    for (const table of result.tables) {
+      const [what, format] = table.split(".");
+      const kind = what === "actions" ? format : what;
       const address = `api/v1/videos/${job.id}/${table}`;
       deeds.append(element("a", { class: "link", href: address, download: "", "aria-label": `${job.name}, ${kind}`, "data-deed": kind }, kind));
     }

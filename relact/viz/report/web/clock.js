@@ -108,7 +108,8 @@ function go(time) {
 
 function step(keyframes) {
   pause();
-  go(Math.round((view.time / every + keyframes) * 1e6) / 1e6 * every);
+  const at = Math.round(view.time / every * 1e6) / 1e6;
+  go(((keyframes > 0 ? Math.floor(at) : Math.ceil(at)) + keyframes) * every);
 }
 
 function stepFrame(frames) {

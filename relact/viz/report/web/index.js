@@ -10,7 +10,7 @@ function card(video) {
   const acts = element("div", { class: "acts" });
   for (const action of video.actions) {
     const seconds = clockText(action.seconds);
-    acts.append(element("span", { class: `act tint-${action.group}` }, `${action.name} ${seconds}`));
+    acts.append(element("span", { class: `act tint-${action.group}`, title: "of all people together" }, `${action.name} ${seconds}`));
   }
   const about = element("div", { class: "about" }, element("h2", {}, video.title));
   about.append(element("p", { class: "muted" }, facts), acts);

@@ -120,10 +120,10 @@ function tellTruth() {
   const line = $("truth-line");
   line.hidden = false;
   line.replaceChildren(
-    "Truth: ", element("b", {}, `${hits.toLocaleString("en")} of ${all.toLocaleString("en")}`),
+    "Truth, of everybody: ", element("b", {}, `${hits.toLocaleString("en")} of ${all.toLocaleString("en")}`),
     ` actions found at ${view.least.toFixed(2)}, `,
     element("b", { class: "miss" }, `${(all - hits).toLocaleString("en")} missed`),
-    `, ${plural(missedBoxes, "box", "boxes")} without a person. Dashed: truth.`,
+    `, ${plural(missedBoxes, "box", "boxes")} without a person. Dashed in the picture, a thin line below the bars.`,
   );
 }
 

@@ -206,7 +206,7 @@ def show(
     relations: Annotated[
         Path | None,
         typer.Option(
-            help="Draw what a person is related to into this .png or .svg; needs --at, and --person where several are there."
+            help="Draw what somebody is related to into this .png or .svg; needs --at, and --person of several."
         ),
     ] = None,
     at: Annotated[float | None, typer.Option(help="Second of the keyframe that --relations draws.")] = None,

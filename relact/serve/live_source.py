@@ -1,5 +1,6 @@
 """A source that is looked at while it runs: shown as it comes, judged as fast as the machine can, never waited for."""
 
+import math
 import threading
 import time
 from collections import deque
@@ -136,12 +137,14 @@ class LivePeople:
         self._ahead = ahead
         self._people = DetectedPeople(detector, hz=hz, every=every, threshold=threshold)
         self._stream, self._tell, self._skipped = stream, tell, skipped
+        self._passed = -math.inf
         self.sample_every = self._people.sample_every
 
     def see(self, sample: SampledFrame) -> None:
         """A picture at the sampled rate."""
         if self._stream.age(sample.frame_s) > LATE_S:
-            self._skipped.pictures += 1
+            self._skipped.pictures += sample.frame_s > self._passed  # one frame may be the nearest to several samples
+            self._passed = max(self._passed, sample.frame_s)
             return
         self._people.see(sample)
         for moment in self._people.seen:

@@ -2,7 +2,7 @@
 
     python benchmarks/detect.py [VIDEO] [--seconds 20] [--detector] [--json FILE]
 
-Without VIDEO it makes one: 1280 x 720, 25 fps, H.264, three people whose boxes are in a file. The model is
+Without VIDEO it makes one: 1280 x 720, 25 fps, H.264, a few people whose boxes are in a file. The model is
 slowfast_r50_8x8 with the linear head for AVA's 60 actions and random weights: they do not change the time.
 `--detector` also runs the person detector of this machine's preset at 5 Hz, with random weights; as those find nobody,
 two fixed boxes stand for its answer.
@@ -14,6 +14,8 @@ import platform
 import tempfile
 import time
 from datetime import UTC, datetime
+from itertools import islice
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from relact import create_model
 from relact.data.decode import FrameStream
 from relact.data.encode import VideoWriter
-from relact.data.toy import RATE, box, frames, script, wall
+from relact.data.stage.play import frames, write_play
+from relact.data.stage.truth import people_rows
 from relact.interop.box_files import read_boxes
 from relact.nn.memory import keep_freed_memory
 from relact.nn.precision import autocast, default_device, resolve
@@ -34,20 +37,17 @@ from relact.video.pipeline import DetectConfig, Progress, detect_video
 from relact.video.sources import DetectedPeople, FiledPeople
 
 SHORT_SIDE = 256
+RATE = 25
 
 
 def make_video(folder: Path, seconds: float) -> tuple[Path, Path]:
-    """A generated play, enlarged to 1280 x 720, and the boxes of its people every fifth of a second."""
-    random = np.random.default_rng(1)
-    cast, video, boxes = script(random, 3, seconds), folder / "play.mp4", folder / "boxes.csv"
+    """A play of Stage, enlarged to 1280 x 720, and the boxes of its people every fifth of a second."""
+    play, video, boxes = write_play("play", (1,), ceil(seconds) + 2), folder / "play.mp4", folder / "boxes.csv"
     with VideoWriter(video, 1280, 720, RATE) as writer:
-        for second, picture in frames(cast, wall(random), seconds):
+        for second, picture in islice(frames(play, RATE, 2), int(seconds * RATE)):
             writer.write(np.asarray(Image.fromarray(picture).resize((1280, 720))), second)
-    lines = ["time_s,x1,y1,x2,y2,person_id"]
-    for tick in range(int(seconds * 5)):
-        for number, person in enumerate(cast, start=1):
-            lines.append(f"{tick / 5:.2f}," + ",".join(f"{v:.4f}" for v in box(person, tick / 5)) + f",{number}")
-    boxes.write_text("\n".join(lines) + "\n")
+    lines = [",".join(map(str, row[1:])) for row in people_rows(play) if float(str(row[1])) < seconds]
+    boxes.write_text("\n".join(["time_s,x1,y1,x2,y2,person_id", *lines]) + "\n")
     return video, boxes
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from relact.data.toy import generate
+from relact.data.stage import StageConfig, generate
 
 ASK_EVERY_S = 0.5
 
@@ -30,8 +30,8 @@ ASK_EVERY_S = 0.5
 def main() -> None:
     args, load = _arguments(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
-        generate(Path(folder) / "toy", videos=1, people=2, seconds=args.seconds, seed=1)
-        video = Path(folder) / "toy" / "videos" / "toy_00.mp4"
+        generate(Path(folder) / "play", StageConfig(videos=1, seconds=args.seconds, seed=1))
+        video = Path(folder) / "play" / "videos" / "stage_1_0000.mp4"
         url, server = start(Path(folder) / "server", args.weights, args.device)
         try:
             row = measure(url, video, args.clients)

@@ -73,7 +73,7 @@ class LookAround(RelationHead):
 
 
 def recipe() -> Recipe:
-    """The small recipe of `relact data toy`, with this head."""
+    """The small recipe of little plays, with this head."""
     return replace(debug(), name="my_head", head=Config())
 
 

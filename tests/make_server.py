@@ -108,7 +108,7 @@ class Server:
         return httpx.Client(base_url=self.url, timeout=60, **how)
 
     def send(
-        self, video: Path | bytes, name: str = "toy.mp4", client: httpx.Client | None = None, **fields: str
+        self, video: Path | bytes, name: str = "play.mp4", client: httpx.Client | None = None, **fields: str
     ) -> Any:
         """Uploads a video: the answer."""
         content = video if isinstance(video, bytes) else video.read_bytes()

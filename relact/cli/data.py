@@ -1,4 +1,4 @@
-"""The commands for data sets: data toy, data stage, data convert, data export, data check."""
+"""The commands for data sets: data stage, data convert, data export, data check."""
 
 import json
 from pathlib import Path
@@ -13,24 +13,6 @@ if TYPE_CHECKING:
     from relact.data.check import SetCheck
 
 Tools = Literal["cvat", "via", "coco", "mot", "labelstudio"]
-
-
-@data_app.command("toy")
-def data_toy(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
-    videos: Annotated[int, typer.Option(min=1)] = 2,
-    people: Annotated[int, typer.Option(min=0)] = 3,
-    seconds: Annotated[float, typer.Option(min=1)] = 8.0,
-    seed: int = 0,
-) -> None:
-    """Generate little videos of stick people with exact labels, in AVA's format.
-
-    Example: relact data toy --out toy --videos 4
-    """
-    from relact.data.toy import generate
-
-    generate(out, videos=videos, people=people, seconds=seconds, seed=seed)
-    say(f"{videos} videos and their labels are in {out}")
 
 
 @data_app.command("stage")

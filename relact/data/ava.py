@@ -1,4 +1,4 @@
-"""Videos with labels in AVA's csv format: AVA itself, the generated toy set, or one's own."""
+"""Videos with labels in AVA's csv format: AVA itself, Stage, or one's own."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

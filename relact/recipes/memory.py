@@ -1,4 +1,4 @@
-"""Heads with memory on generated videos, each with the bank of its paper: does the chain learn?
+"""Heads with memory on little plays, each with the bank of its paper: does the chain learn?
 
 Offline (LFB, ACFB, LRB): a network without memory is trained and frozen, fills the bank, and the head reads it. Online
 (AIA, IGMN): training itself keeps the bank. HRFB and HR-AFB can be both: `--set memory.mode=online`.

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from relact import __version__
-from relact.data import toy
 from relact.data.decode import probe, read_clip, video_index
 from relact.data.sampling import frame_window, window_times
+from relact.data.stage.play import frames, write_play
+from relact.data.stage.skits import SECONDS as SCENE
 from relact.errors import InputError
 from relact.interop.files import atomic_path
 from relact.model import ActionDetector, ClipSpec
@@ -28,6 +31,8 @@ TOLERANCE = 1e-4
 CROWDS = (0, 1, 5, 25)
 """how many people a file is checked with"""
 CLIPS = 2
+DRAWN_RATE = 15
+"""frames a second of clips that are drawn"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,9 +162,9 @@ def _check_size(model: ActionDetector, width: int, height: int) -> None:
 
 
 def _clips(clip: ClipSpec, size: tuple[int, int], video: str | Path | None) -> Iterator[Tensor]:
-    """uint8 `[1, 3, T, H, W]` of a video, or of stick people."""
-    frames = _toy_clips(clip) if video is None else _video_clips(clip, video)
-    for pictures in frames:
+    """uint8 `[1, 3, T, H, W]` of a video, or of drawn people."""
+    clips = _drawn_clips(clip) if video is None else _video_clips(clip, video)
+    for pictures in clips:
         resized = F.interpolate(pictures.transpose(0, 1).float(), size, mode="bilinear", antialias=True)
         yield resized.round().clamp(0, 255).to(torch.uint8).transpose(0, 1)[None].contiguous()
 
@@ -176,9 +181,8 @@ def _video_clips(clip: ClipSpec, video: str | Path) -> Iterator[Tensor]:
             yield read_clip(video, times=times, short_side=clip.short_side, index=index)
 
 
-def _toy_clips(clip: ClipSpec) -> Iterator[Tensor]:
+def _drawn_clips(clip: ClipSpec) -> Iterator[Tensor]:
     for seed in range(CLIPS):
-        random = np.random.default_rng([seed, 0])
-        seconds = clip.num_frames / toy.RATE
-        pictures = [picture for _, picture in toy.frames(toy.script(random, 3, seconds), toy.wall(random), seconds)]
+        play = write_play("drawn", (seed,), SCENE * ceil(clip.num_frames / (SCENE * DRAWN_RATE)))
+        pictures = [picture for _, picture in islice(frames(play, DRAWN_RATE, 1), clip.num_frames)]
         yield torch.from_numpy(np.stack(pictures)).permute(3, 0, 1, 2)

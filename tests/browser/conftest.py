@@ -10,8 +10,8 @@ import pytest
 from made_results import moving_people, write_result
 from pages import SECONDS, TWO_FRAMES
 
-from relact.data.toy import generate
 from relact.run.report import report
+from tests.make_stage import make_stage
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
@@ -58,15 +58,13 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video that browsers play."""
-    folder = tmp_path_factory.mktemp("film")
-    generate(folder, videos=1, people=2, seconds=SECONDS, seed=1)
-    return folder / "videos" / "toy_00.mp4"
+    return make_stage(tmp_path_factory.mktemp("film"), seconds=SECONDS, rate=25) / "videos" / "stage_3_0000.mp4"
 
 
 @pytest.fixture(scope="session")
 def result(film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a result with its report."""
-    folder = tmp_path_factory.mktemp("results") / "toy_00"
-    write_result(folder, film, moving_people("toy_00", SECONDS), name="toy_00", seconds=SECONDS)
+    folder = tmp_path_factory.mktemp("results") / "stage_3_0000"
+    write_result(folder, film, moving_people("stage_3_0000", SECONDS), name="stage_3_0000", seconds=SECONDS)
     report(folder)
     return folder

@@ -35,8 +35,8 @@ def moving_people(video: str, seconds: int, people: int = 3, *, labels: LabelMap
         corner = start[here] + np.array([0.02, 0.01]) * second * (1 + here[:, None])
         corner = corner.clip(0, 0.75)
         keyframe = Detections(
-            key=Keyframe(video, second), time=float(second), frame=25 * second, pts=90_000 * second, width=480,
-            height=272, boxes=np.concatenate([corner, corner + SIZE], axis=1).astype(np.float32),
+            key=Keyframe(video, second), time=float(second), frame=25 * second, pts=90_000 * second, width=288,
+            height=96, boxes=np.concatenate([corner, corner + SIZE], axis=1).astype(np.float32),
             box_scores=np.full(len(here), 0.9, np.float32), scores=scores[second, here].astype(np.float32),
             person=here + 1, track=here,
         )  # fmt: skip
@@ -74,7 +74,7 @@ def write_result(
         ),
         weights=None,
         source=Source(
-            file=str(video), bytes=size, head_sha256=head, duration=seconds, width=480, height=272, rate=25.0,
+            file=str(video), bytes=size, head_sha256=head, duration=seconds, width=288, height=96, rate=25.0,
             rotation=0, codec="h264",
         ),
         seconds_covered=seconds,

@@ -25,8 +25,8 @@ HOSTILE = "</script><img src=x onerror=window.hacked=1>\"'&lt;\u2028<!--"
 
 
 def result_of(folder: Path, video: Path, **more: Any) -> Path:
-    people = moving_people(more.get("name", "toy_00"), SECONDS, labels=more.get("labels", LABELS))
-    return write_result(folder, video, people, **{"name": "toy_00", "seconds": SECONDS, **more})
+    people = moving_people(more.get("name", "stage_3_0000"), SECONDS, labels=more.get("labels", LABELS))
+    return write_result(folder, video, people, **{"name": "stage_3_0000", "seconds": SECONDS, **more})
 
 
 def test_hostile_names_are_only_text(open_page: Open, film: Path, tmp_path: Path):
@@ -64,7 +64,7 @@ def test_a_script_in_the_page_that_is_not_ours_does_not_run(open_page: Open, res
 
 
 def test_nobody_found_is_a_clear_page(open_page: Open, film: Path, tmp_path: Path):
-    write_result(tmp_path / "r", film, [], name="toy_00", seconds=SECONDS, warnings=("nobody was found",))
+    write_result(tmp_path / "r", film, [], name="stage_3_0000", seconds=SECONDS, warnings=("nobody was found",))
     report(tmp_path / "r")
     page = ready(open_page(tmp_path / "r" / "report.html"))
     assert page.locator("#nothing").inner_text() == "Nobody was found in this video."
@@ -113,7 +113,7 @@ def test_a_codec_that_browsers_lack_is_shown_from_a_copy(open_page: Open, film: 
     old = tmp_path / "old.avi"
     with FrameStream(film) as stream, av.open(str(old), "w") as container:
         track = container.add_stream("mpeg4", rate=25)
-        track.width, track.height, track.pix_fmt = 480, 272, "yuv420p"
+        track.width, track.height, track.pix_fmt = 288, 96, "yuv420p"
         for frame in stream:
             container.mux(track.encode(av.VideoFrame.from_ndarray(frame.rgb(), format="rgb24")))
         container.mux(track.encode())
@@ -128,7 +128,7 @@ def test_pictures_that_begin_late_on_the_files_clock_meet_their_boxes(open_page:
     late = tmp_path / "late.mp4"
     with FrameStream(film) as stream, av.open(str(late), "w") as container:
         track = container.add_stream("libx264", rate=25, options={"bf": "0"})
-        track.width, track.height, track.pix_fmt = 480, 272, "yuv420p"
+        track.width, track.height, track.pix_fmt = 288, 96, "yuv420p"
         for frame in stream:
             picture = av.VideoFrame.from_ndarray(frame.rgb(), format="rgb24")
             picture.pts = frame.index + 25
@@ -145,14 +145,14 @@ def test_pictures_that_begin_late_on_the_files_clock_meet_their_boxes(open_page:
 
 def test_truth_stands_beside_what_was_found(open_page: Open, film: Path, tmp_path: Path):
     folder = result_of(tmp_path / "r", film)
-    people = moving_people("toy_00", SECONDS)
+    people = moving_people("stage_3_0000", SECONDS)
     best = LABELS[int(people[1].scores[0].argmax())]
     found = people[1].boxes[0]
     far = "0.90,0.90,0.99,0.99"
     (tmp_path / "truth.csv").write_text(
-        f"toy_00,0001,{','.join(f'{v:.4f}' for v in found)},{best.id},7\n"
-        f"toy_00,0001,{','.join(f'{v:.4f}' for v in found)},99,7\n"
-        f"toy_00,0001,{far},{best.id},8\n"
+        f"stage_3_0000,0001,{','.join(f'{v:.4f}' for v in found)},{best.id},7\n"
+        f"stage_3_0000,0001,{','.join(f'{v:.4f}' for v in found)},99,7\n"
+        f"stage_3_0000,0001,{far},{best.id},8\n"
     )
     report(folder, truth=tmp_path / "truth.csv")
     page = ready(open_page(folder / "report.html"))
@@ -196,7 +196,7 @@ def test_no_serious_fault_for_those_who_cannot_see_or_point(
         shutil.copytree(result, tmp_path / "one")
         path = report(tmp_path)[-1]
     if look == "empty":
-        path = report(write_result(tmp_path / "r", film, [], name="toy_00", seconds=SECONDS))[0]
+        path = report(write_result(tmp_path / "r", film, [], name="stage_3_0000", seconds=SECONDS))[0]
     phone = {"viewport": {"width": 390, "height": 800}, "has_touch": True, "is_mobile": True}
     scheme = "dark" if look == "dark" else "light"
     page = open_page(path, bypass_csp=True, color_scheme=scheme, **(phone if look == "phone" else {}))

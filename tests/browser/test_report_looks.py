@@ -19,8 +19,8 @@ Open = Callable[..., Any]
 @pytest.fixture(scope="module")
 def looked(film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A result whose page shows everyone at second 1 and person 2 at second 4."""
-    folder = tmp_path_factory.mktemp("looked") / "toy_00"
-    write_result(folder, film, moving_people("toy_00", SECONDS), name="toy_00", seconds=SECONDS)
+    folder = tmp_path_factory.mktemp("looked") / "stage_3_0000"
+    write_result(folder, film, moving_people("stage_3_0000", SECONDS), name="stage_3_0000", seconds=SECONDS)
     report(folder, asked=Asked(seconds=(4.0, 1.0), person=2, weights="stage_stc"))
     return folder
 

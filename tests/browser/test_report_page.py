@@ -28,7 +28,7 @@ PIXEL = """([x, y]) => {
 def expected(time: float, threshold: float = 0.3) -> Sighting:
     """What annotated.mp4 would show."""
     names = short_names(LABELS)
-    sightings = [sighting(keyframe, names, threshold=threshold) for keyframe in moving_people("toy_00", SECONDS)]
+    sightings = [sighting(keyframe, names, threshold=threshold) for keyframe in moving_people("stage_3_0000", SECONDS)]
     return interpolate_tracks(sightings, time, max_gap=2.5, hold=0.5)
 
 
@@ -45,7 +45,7 @@ def check_drawn(page: Any, time: float | None = None, most: int = 3) -> None:
     if time is not None:
         assert drawn["time"] == pytest.approx(time, abs=0.02)
     assert [box["name"] for box in drawn["boxes"]] == [f"Person {person}" for person in wanted.ids]
-    boxes = wanted.boxes / [480, 272, 480, 272]
+    boxes = wanted.boxes / [288, 96, 288, 96]
     np.testing.assert_allclose([box["box"] for box in drawn["boxes"]], boxes, atol=2e-5)
     for box, lines in zip(drawn["boxes"], wanted.lines, strict=True):
         assert [name for name, _ in box["lines"]] == [name for name, _ in lines][:most]

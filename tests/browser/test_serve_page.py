@@ -264,13 +264,13 @@ def test_live_pictures_move(visit: Visit, film: Path):
         assert process.stderr is not None
         process.stderr.readline()
         page = visit(process.stderr.readline().split()[1])
-        until(page, "document.querySelector('.live img').naturalWidth === 480", 20)
+        until(page, "document.querySelector('.live img').naturalWidth === 288", 20)
         look = """() => {
           const image = document.querySelector(".live img");
-          const canvas = Object.assign(document.createElement("canvas"), { width: 480, height: 272 });
+          const canvas = Object.assign(document.createElement("canvas"), { width: 288, height: 96 });
           const context = canvas.getContext("2d");
           context.drawImage(image, 0, 0);
-          return context.getImageData(0, 0, 480, 240).data.reduce((sum, value, at) => sum + value * (at % 251), 0);
+          return context.getImageData(0, 0, 288, 84).data.reduce((sum, value, at) => sum + value * (at % 251), 0);
         }"""
         seen = set()
         for _ in range(12):

@@ -17,7 +17,6 @@ import torch
 
 import relact
 from relact import heads
-from relact.data.toy import generate
 from relact.losses import action_loss
 from relact.recipe import build_model, override, to_dict
 from relact.recipes import load
@@ -27,6 +26,7 @@ from relact.train.checkpoint import save_model
 from relact.train.optim import optimiser
 from relact.train.step import Objective, train_step
 from tests.heads import test_contract as contract
+from tests.make_stage import make_stage
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FILE = ROOT / "examples" / "my_head.py"
@@ -46,10 +46,8 @@ def _known(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("toy")
-    generate(folder, videos=1, people=2, seconds=4, seed=3)
-    return folder
+def play(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_stage(tmp_path_factory.mktemp("play"))
 
 
 def test_the_page_shows_the_file_as_it_is():
@@ -72,8 +70,8 @@ def test_the_width_must_be_shared_among_the_heads():
         contract.built(dataclasses.replace(heads.preset("my_head"), width=10))
 
 
-def test_its_recipe_learns_and_what_was_learnt_is_found_again(toy: Path, tmp_path: Path):
-    settings = {"data.root": str(toy), "transform.short_side": "64", "head.width": "32"}
+def test_its_recipe_learns_and_what_was_learnt_is_found_again(play: Path, tmp_path: Path):
+    settings = {"data.root": str(play), "transform.short_side": "48", "head.width": "32"}
     recipe = override(load(str(FILE)), settings)
     model = build_model(recipe, recipe.data.label_map())
     batch = next(iter(loader(recipe, recipe.data.samples("train"), training=True)))
@@ -99,17 +97,17 @@ def test_its_recipe_learns_and_what_was_learnt_is_found_again(toy: Path, tmp_pat
     assert torch.equal(got, expected)
 
 
-def test_where_it_looks_is_drawn(toy: Path, tmp_path: Path):
-    recipe = override(load(str(FILE)), {"data.root": str(toy), "transform.short_side": "64"})
+def test_where_it_looks_is_drawn(play: Path, tmp_path: Path):
+    recipe = override(load(str(FILE)), {"data.root": str(play), "transform.short_side": "48"})
     model = build_model(recipe, recipe.data.label_map())
     save_model(tmp_path / "run", model, to_dict(recipe), model.labels)
-    video = toy / "videos" / "toy_00.mp4"
-    looker = open_looker(video, weights=tmp_path / "run", boxes=toy / "boxes.csv")
-    picture = looker.picture(2.0, person=1)  # without ids people are 1, 2, …
+    video = play / "videos" / "stage_3_0000.mp4"
+    looker = open_looker(video, weights=tmp_path / "run", boxes=play / "people.csv")
+    picture = looker.picture(2.0, person=1)
     (heats,) = picture.sections
     (heat,) = heats.heats
     assert heat.title == "places"
-    assert heat.values.shape == (4, 7)
+    assert heat.values.shape == (3, 9)
     np.testing.assert_allclose(heat.values.sum(), 1, atol=1e-5)
     assert picture.png().startswith(b"\x89PNG")
 

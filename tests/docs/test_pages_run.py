@@ -17,7 +17,12 @@ LEAVES = {
         "finer/stage_5_0000/actions.json",
         "piped/stdin/run.json",
     ],
-    "tutorials/memory.md": ["runs/acar/bank/val", "past.png", "causal/toy_00/segments.csv", "runs/none/metrics.json"],
+    "tutorials/memory.md": [
+        "runs/acar/bank/val",
+        "past.png",
+        "causal/stage_0_0000/segments.csv",
+        "runs/none/metrics.json",
+    ],
 }
 """of each page, what is there at its end"""
 

@@ -10,16 +10,16 @@ from unittest import mock
 import pytest
 
 from relact.cli import main
-from relact.data.toy import generate
+from tests.make_stage import make_stage
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder of a tiny ACAR-Net, and its data beside it."""
     folder = tmp_path_factory.mktemp("bank")
-    generate(folder / "toy", videos=2, people=2, seconds=3, seed=0)
-    small = ["head.reduce=8", "head.width=8", "head.grid=[3, 4]", "transform.short_side=64", "train.epochs=1"]
-    settings = [word for setting in [f"data.root={folder / 'toy'}", *small] for word in ("--set", setting)]
+    make_stage(folder / "play", videos=2)
+    small = ["head.reduce=8", "head.width=8", "head.grid=[3, 4]", "transform.short_side=48", "train.epochs=1"]
+    settings = [word for setting in [f"data.root={folder / 'play'}", *small] for word in ("--set", setting)]
     done = relact("train", "debug", "--head", "acar", *settings, "--out", str(folder / "run"))
     assert done.returncode == 0, done.stderr
     return folder / "run"
@@ -47,13 +47,13 @@ def test_a_bank_is_built_shown_and_built_only_once(run: Path):
     bank = run.parent / "bank"
     done = relact("bank", "build", str(run), "--split", "val", "--out", str(bank))
     assert done.returncode == 0, done.stderr
-    assert "12 rows of 2 videos" in done.stderr
+    assert "8 rows of 2 videos" in done.stderr
     files = {path: path.stat().st_mtime_ns for path in bank.glob("*.safetensors")}
     assert relact("bank", "build", str(run), "--split", "val", "--out", str(bank)).returncode == 0
     assert {path: path.stat().st_mtime_ns for path in bank.glob("*.safetensors")} == files
     shown = json.loads(relact("bank", "show", str(bank), "--json").stdout)
-    assert (shown["rows"], shown["ticks"], shown["people"], shown["grid"]) == (12, 6, 4, [3, 4])
-    assert (shown["dim"], shown["bytes"], shown["producer"]["head"]) == (8 * 3 * 4, 12 * 8 * 3 * 4 * 2, "acar")
+    assert (shown["rows"], shown["ticks"], shown["people"], shown["grid"]) == (8, 4, 4, [3, 4])
+    assert (shown["dim"], shown["bytes"], shown["producer"]["head"]) == (8 * 3 * 4, 8 * 8 * 3 * 4 * 2, "acar")
     text = relact("bank", "show", str(bank), "--videos").stdout
     assert "maps of 8 x 3 x 4" in text
     assert all(f"{video}" in text for video in shown["videos"])
@@ -76,7 +76,7 @@ def test_what_is_wrong_is_said(run: Path):
 
 def test_a_bank_of_another_network_is_refused_by_name(run: Path):
     other = run.parent / "other"
-    settings = ["--set", f"data.root={run.parent / 'toy'}", "--set", "transform.short_side=64"]
+    settings = ["--set", f"data.root={run.parent / 'play'}", "--set", "transform.short_side=48"]
     assert relact("train", "debug", *settings, "--set", "train.epochs=1", "--out", str(other)).returncode == 0
     bank = run.parent / "of_acar"
     assert relact("bank", "build", str(run), "--out", str(bank)).returncode == 0

@@ -36,21 +36,21 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_every_output_is_there_and_they_agree(run: Run, toy: Path, weights: Path, tmp_path: Path):
-    video = toy / "videos" / "toy_00.mp4"
+def test_every_output_is_there_and_they_agree(run: Run, play: Path, weights: Path, tmp_path: Path):
+    video = play / "videos" / "stage_3_0000.mp4"
     status, said = run(
-        "detect", video, "--weights", weights, "--boxes", toy / "boxes.csv", "--out", tmp_path, "--threshold", 0,
+        "detect", video, "--weights", weights, "--boxes", play / "people.csv", "--out", tmp_path, "--threshold", 0,
         "--format", "csv", "--format", "json",
     )  # fmt: skip
     assert status == 0, said
-    folder = tmp_path / "toy_00"
+    folder = tmp_path / "stage_3_0000"
     assert {p.name for p in folder.iterdir()} == {
         "actions.csv", "actions.json", "segments.csv", "ava.csv", "run.json", "annotated.mp4", "report.html"
     }  # fmt: skip
     table = rows(folder / "actions.csv")
-    assert len(table) == 3 * 2 * 5  # seconds, people, actions
+    assert len(table) == 3 * 2 * 38  # seconds, people, actions
     first = table[0]
-    assert float(first["x1_px"]) == pytest.approx(float(first["x1"]) * 480, abs=0.01)
+    assert float(first["x1_px"]) == pytest.approx(float(first["x1"]) * 288, abs=0.01)
     assert {row["time_s"] for row in table} == {"0.000000", "1.000000", "2.000000"}
     assert {row["person_id"] for row in table} == {"1", "2"}
     record = json.loads((folder / "run.json").read_text())
@@ -58,129 +58,131 @@ def test_every_output_is_there_and_they_agree(run: Run, toy: Path, weights: Path
     assert record["counts"]["keyframes"] == 3
     with av.open(str(folder / "annotated.mp4")) as drawn:
         stream = drawn.streams.video[0]
-        assert (stream.codec_context.name, stream.width, stream.height) == ("h264", 480, 272)
-        assert sum(1 for _ in drawn.decode(stream)) == 75
+        assert (stream.codec_context.name, stream.width, stream.height) == ("h264", 288, 96)
+        assert sum(1 for _ in drawn.decode(stream)) == 30
 
 
-def test_the_submission_is_accepted_by_the_metric(run: Run, toy: Path, weights: Path, tmp_path: Path):
-    video = toy / "videos" / "toy_01.mp4"
-    run("detect", video, "-w", weights, "--boxes", toy / "boxes.csv", "-o", tmp_path, "--no-draw")
-    report = evaluate(tmp_path / "toy_01" / "ava.csv", toy / "groundtruth.csv", toy / "labels.csv")
+def test_the_submission_is_accepted_by_the_metric(run: Run, play: Path, weights: Path, tmp_path: Path):
+    video = play / "videos" / "stage_3_0001.mp4"
+    run("detect", video, "-w", weights, "--boxes", play / "people.csv", "-o", tmp_path, "--no-draw")
+    report = evaluate(tmp_path / "stage_3_0001" / "ava.csv", play / "groundtruth.csv", play / "labels.csv")
     assert 0 < report.mAP <= 1
-    assert sum(action.predictions for action in report.classes) == 3 * 2 * 5
+    assert sum(action.predictions for action in report.classes) == 2 * 50  # judged keyframes, AVA's cap
 
 
-def test_one_bad_video_never_stops_the_others(run: Run, toy: Path, weights: Path, tmp_path: Path):
-    good, bad, text = toy / "videos" / "toy_00.mp4", tmp_path / "none.mp4", tmp_path / "text.mp4"
+def test_one_bad_video_never_stops_the_others(run: Run, play: Path, weights: Path, tmp_path: Path):
+    good, bad, text = play / "videos" / "stage_3_0000.mp4", tmp_path / "none.mp4", tmp_path / "text.mp4"
     text.write_text("not a video")
     status, said = run(
-        "detect", bad, text, good, "-w", weights, "--boxes", toy / "boxes.csv", "-o", tmp_path / "out", "--no-draw"
+        "detect", bad, text, good, "-w", weights, "--boxes", play / "people.csv", "-o", tmp_path / "out", "--no-draw"
     )
     assert status == 1
     assert "none.mp4" in said
     assert "text.mp4" in said
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["toy_00"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["stage_3_0000"]
 
 
-def test_boxes_of_another_video_are_refused_by_name(run: Run, toy: Path, weights: Path, tmp_path: Path):
+def test_boxes_of_another_video_are_refused_by_name(run: Run, play: Path, weights: Path, tmp_path: Path):
     other = tmp_path / "street.mp4"
-    shutil.copy(toy / "videos" / "toy_00.mp4", other)
-    status, said = run("detect", other, "-w", weights, "--boxes", toy / "boxes.csv", "-o", tmp_path / "out")
+    shutil.copy(play / "videos" / "stage_3_0000.mp4", other)
+    status, said = run("detect", other, "-w", weights, "--boxes", play / "people.csv", "-o", tmp_path / "out")
     assert status == 1
     assert "has no boxes of" in said
-    assert "toy_00" in said
+    assert "stage_3_0000" in said
     assert not (tmp_path / "out").exists()
 
 
-def test_a_video_without_people_is_a_result(run: Run, toy: Path, weights: Path, tmp_path: Path):
+def test_a_video_without_people_is_a_result(run: Run, play: Path, weights: Path, tmp_path: Path):
     boxes = tmp_path / "boxes.csv"
-    boxes.write_text("video,time_s,x1,y1,x2,y2,score\ntoy_00,1,0.1,0.1,0.5,0.9,0.01\n")
-    status, said = run("detect", toy / "videos" / "toy_00.mp4", "-w", weights, "--boxes", boxes, "-o", tmp_path / "o")
+    boxes.write_text("video,time_s,x1,y1,x2,y2,score\nstage_3_0000,1,0.1,0.1,0.5,0.9,0.01\n")
+    status, said = run(
+        "detect", play / "videos" / "stage_3_0000.mp4", "-w", weights, "--boxes", boxes, "-o", tmp_path / "o"
+    )
     assert status == 0
     assert "nobody was found" in said
-    assert rows(tmp_path / "o" / "toy_00" / "actions.csv") == []
-    assert (tmp_path / "o" / "toy_00" / "annotated.mp4").is_file()
+    assert rows(tmp_path / "o" / "stage_3_0000" / "actions.csv") == []
+    assert (tmp_path / "o" / "stage_3_0000" / "annotated.mp4").is_file()
 
 
-def test_sparse_boxes_are_linked_and_files_ids_are_kept(run: Run, toy: Path, weights: Path, tmp_path: Path):
+def test_sparse_boxes_are_linked_and_files_ids_are_kept(run: Run, play: Path, weights: Path, tmp_path: Path):
     sparse = tmp_path / "sparse.csv"
-    dense = rows(toy / "boxes.csv")
+    dense = rows(play / "proposals.csv")
     keep = [row for row in dense if float(row["time_s"]) % 1 == 0]
     lines = [",".join(row.values()) for row in keep]
     sparse.write_text("\n".join([",".join(dense[0]), *lines]) + "\n")
-    video = toy / "videos" / "toy_00.mp4"
+    video = play / "videos" / "stage_3_0000.mp4"
     run("detect", video, "-w", weights, "--boxes", sparse, "-o", tmp_path / "a", "--no-draw")
-    linked = {row["person_id"] for row in rows(tmp_path / "a" / "toy_00" / "actions.csv")}
+    linked = {row["person_id"] for row in rows(tmp_path / "a" / "stage_3_0000" / "actions.csv")}
     assert linked
     assert min(map(int, linked)) >= 1
-    run("detect", video, "-w", weights, "--boxes", toy / "groundtruth.csv", "-o", tmp_path / "b", "--no-draw")
-    assert {row["person_id"] for row in rows(tmp_path / "b" / "toy_00" / "actions.csv")} == {"1", "2"}
+    run("detect", video, "-w", weights, "--boxes", play / "groundtruth.csv", "-o", tmp_path / "b", "--no-draw")
+    assert {row["person_id"] for row in rows(tmp_path / "b" / "stage_3_0000" / "actions.csv")} == {"1", "2"}
 
 
-def test_a_detector_of_ones_own(run: Run, toy: Path, weights: Path, tmp_path: Path):
+def test_a_detector_of_ones_own(run: Run, play: Path, weights: Path, tmp_path: Path):
     module = tmp_path / "mine.py"
     module.write_text(
         "import numpy as np\n"
         "def find(pictures):\n"
-        "    return [(np.array([[20., 60, 120, 250]], np.float32), np.array([.9], np.float32)) for _ in pictures]\n"
+        "    return [(np.array([[20., 30, 60, 90]], np.float32), np.array([.9], np.float32)) for _ in pictures]\n"
     )
-    video = toy / "videos" / "toy_00.mp4"
+    video = play / "videos" / "stage_3_0000.mp4"
     status, said = run(
         "detect", video, "-w", weights, "--detector", f"{module}:find", "-o", tmp_path / "o", "--no-draw"
     )
     assert status == 0, said
-    table = rows(tmp_path / "o" / "toy_00" / "actions.csv")
+    table = rows(tmp_path / "o" / "stage_3_0000" / "actions.csv")
     assert {row["person_id"] for row in table} == {"1"}
     assert {row["x1_px"] for row in table} == {"20.00"}
 
 
-def test_any_function_is_a_detector_from_python(toy: Path, weights: Path):
+def test_any_function_is_a_detector_from_python(play: Path, weights: Path):
     def find(pictures):
-        return [(np.array([[20, 60, 120, 250]], np.float32), np.array([0.9], np.float32)) for _ in pictures]
+        return [(np.array([[20, 30, 60, 90]], np.float32), np.array([0.9], np.float32)) for _ in pictures]
 
     model = relact.load_model(weights)
-    found = list(relact.detect(toy / "videos" / "toy_00.mp4", model=model, detector=find))
+    found = list(relact.detect(play / "videos" / "stage_3_0000.mp4", model=model, detector=find))
     assert [detections.person.tolist() for detections in found] == [[1], [1], [1]]
-    np.testing.assert_allclose(found[0].boxes, [[20 / 480, 60 / 272, 120 / 480, 250 / 272]], rtol=1e-6)
+    np.testing.assert_allclose(found[0].boxes, [[20 / 288, 30 / 96, 60 / 288, 90 / 96]], rtol=1e-6)
 
 
-def test_run_json_names_the_source_of_boxes(run: Run, toy: Path, weights: Path, tmp_path: Path):
+def test_run_json_names_the_source_of_boxes(run: Run, play: Path, weights: Path, tmp_path: Path):
     run(
         "detect",
-        toy / "videos" / "toy_00.mp4",
+        play / "videos" / "stage_3_0000.mp4",
         "-w",
         weights,
         "--boxes",
-        toy / "boxes.csv",
+        play / "people.csv",
         "-o",
         tmp_path,
         "--no-draw",
     )
-    protocol = json.loads((tmp_path / "toy_00" / "run.json").read_text())["protocol"]
-    assert protocol["box_source"].endswith("boxes.csv")
+    protocol = json.loads((tmp_path / "stage_3_0000" / "run.json").read_text())["protocol"]
+    assert protocol["box_source"].endswith("people.csv")
     assert protocol["detection_rate"] is None
 
 
-def test_finer_keyframes(run: Run, toy: Path, weights: Path, tmp_path: Path):
-    video = toy / "videos" / "toy_00.mp4"
-    run("detect", video, "-w", weights, "--boxes", toy / "boxes.csv", "-o", tmp_path, "--no-draw", "--every", 0.4)
-    times = sorted({float(row["time_s"]) for row in rows(tmp_path / "toy_00" / "actions.csv")})
+def test_finer_keyframes(run: Run, play: Path, weights: Path, tmp_path: Path):
+    video = play / "videos" / "stage_3_0000.mp4"
+    run("detect", video, "-w", weights, "--boxes", play / "people.csv", "-o", tmp_path, "--no-draw", "--every", 0.4)
+    times = sorted({float(row["time_s"]) for row in rows(tmp_path / "stage_3_0000" / "actions.csv")})
     assert times == pytest.approx([0, 0.4, 0.8, 1.2, 1.6, 2.0, 2.4, 2.8])
 
 
-def test_detect_from_python_gives_detections(toy: Path, weights: Path):
+def test_detect_from_python_gives_detections(play: Path, weights: Path):
     model = relact.load_model(weights)
-    found = list(relact.detect(toy / "videos" / "toy_00.mp4", model=model, boxes=toy / "boxes.csv"))
-    assert [d.key for d in found] == [relact.Keyframe("toy_00", tick) for tick in range(3)]
-    assert found[0].scores.shape == (2, 5)
+    found = list(relact.detect(play / "videos" / "stage_3_0000.mp4", model=model, boxes=play / "people.csv"))
+    assert [d.key for d in found] == [relact.Keyframe("stage_3_0000", tick) for tick in range(3)]
+    assert found[0].scores.shape == (2, 38)
     assert np.isfinite(found[0].scores).all()
 
 
-def test_batches_of_keyframes_give_what_one_at_a_time_gives(toy: Path, weights: Path):
+def test_batches_of_keyframes_give_what_one_at_a_time_gives(play: Path, weights: Path):
     from relact.video.pipeline import DetectConfig
 
     model = relact.load_model(weights)
-    video, boxes = toy / "videos" / "toy_00.mp4", toy / "boxes.csv"
+    video, boxes = play / "videos" / "stage_3_0000.mp4", play / "people.csv"
     one, four = (
         list(relact.detect(video, model=model, boxes=boxes, config=DetectConfig(batch=size, precision="fp32")))
         for size in (1, 4)

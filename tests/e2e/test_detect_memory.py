@@ -17,7 +17,6 @@ import relact
 from relact.cli import app
 from relact.data.decode import FrameStream, read_clip
 from relact.data.sampling import window_times
-from relact.data.toy import generate
 from relact.errors import InputError
 from relact.head import MemorySpec
 from relact.heads import lfb, linear
@@ -27,23 +26,26 @@ from relact.recipe import Recipe
 from relact.run.detection import prepare
 from relact.types import Actors, Detections, Memory, Scene
 from relact.video.pipeline import DetectConfig
+from tests.make_stage import make_stage
 
-SECONDS = 8
+SECONDS = 12
 EXACT = DetectConfig(precision="fp32", batch=1)
 
 
 @pytest.fixture(scope="module")
-def play(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("play")
-    generate(folder, videos=1, people=3, seconds=SECONDS, seed=5)
-    lines = (folder / "groundtruth.csv").read_text().splitlines()  # nobody is there at seconds 4 and 5
-    kept = [line for line in lines if float(line.split(",")[1]) not in (4, 5)]
-    (folder / "gaps.csv").write_text("\n".join(kept) + "\n")
+def long_play(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One scene of three people, who are in `seconds.csv` until second 7, in `gaps.csv` not at 4 and 5 either."""
+    folder = make_stage(tmp_path_factory.mktemp("long_play"), family="owner", seconds=SECONDS, seed=1)
+    header, *lines = (folder / "people.csv").read_text().splitlines()
+    whole = [line for line in lines if float(line.split(",")[1]) in range(8)]
+    (folder / "seconds.csv").write_text("\n".join([header, *whole]) + "\n")
+    kept = [line for line in whole if float(line.split(",")[1]) not in (4, 5)]
+    (folder / "gaps.csv").write_text("\n".join([header, *kept]) + "\n")
     return folder
 
 
-def model_of(name: str, small: Recipe, play: Path, tmp_path: Path, seed: int = 0) -> ActionDetector:
-    folder = run_folder(tmp_path / f"{name}_{seed}", small, HEADS[name], LabelMap.load(play / "labels.csv"), seed)
+def model_of(name: str, small: Recipe, long_play: Path, tmp_path: Path, seed: int = 0) -> ActionDetector:
+    folder = run_folder(tmp_path / f"{name}_{seed}", small, HEADS[name], LabelMap.load(long_play / "labels.csv"), seed)
     return relact.load_model(folder)
 
 
@@ -120,12 +122,12 @@ def two_passes(
 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("name", list(HEADS))
-def test_one_pass_with_a_delay_is_two_passes(name: str, causal: bool, small: Recipe, play: Path, tmp_path: Path):
-    video, model = play / "videos" / "toy_00.mp4", model_of(name, small, play, tmp_path)
+def test_one_pass_with_a_delay_is_two_passes(name: str, causal: bool, small: Recipe, long_play: Path, tmp_path: Path):
+    video, model = long_play / "videos" / "stage_1_0000.mp4", model_of(name, small, long_play, tmp_path)
     config = dataclasses.replace(EXACT, causal=causal)
-    found = list(relact.detect(video, model=model, boxes=play / "gaps.csv", config=config))
+    found = list(relact.detect(video, model=model, boxes=long_play / "gaps.csv", config=config))
     assert [d.key.tick for d in found] == list(range(SECONDS))
-    assert [len(d.boxes) for d in found] == [3, 3, 3, 3, 0, 0, 3, 3]
+    assert [len(d.boxes) for d in found] == [3, 3, 3, 3, 0, 0, 3, 3, 0, 0, 0, 0]
     ready = prepare(model, "fp32")
     for d, scores in zip(found, two_passes(ready, ready, video, found, causal), strict=True):
         np.testing.assert_array_equal(d.scores, scores, err_msg=f"second {d.key.tick}")
@@ -135,50 +137,50 @@ def test_one_pass_with_a_delay_is_two_passes(name: str, causal: bool, small: Rec
 
 
 @pytest.mark.parametrize("name", ["lfb", "igmn"])
-def test_a_memory_of_another_model(name: str, small: Recipe, play: Path, tmp_path: Path):
-    video, labels = play / "videos" / "toy_00.mp4", LabelMap.load(play / "labels.csv")
+def test_a_memory_of_another_model(name: str, small: Recipe, long_play: Path, tmp_path: Path):
+    video, labels = long_play / "videos" / "stage_1_0000.mp4", LabelMap.load(long_play / "labels.csv")
     run = run_folder(tmp_path / "run", small, HEADS[name], labels)
     run_folder(run / "producer", small, HEADS[name], labels, seed=1)
-    found = list(relact.detect(video, model=run, boxes=play / "gaps.csv", config=EXACT))
+    found = list(relact.detect(video, model=run, boxes=long_play / "gaps.csv", config=EXACT))
     model, producer = relact.load_model(run), relact.load_model(run / "producer")
     ready, writer = prepare(model, "fp32"), prepare(producer, "fp32")
     for d, scores in zip(found, two_passes(ready, writer, video, found, causal=False), strict=True):
         np.testing.assert_array_equal(d.scores, scores)
     with pytest.raises(InputError, match="memory that another model wrote"):
-        next(relact.detect(video, model=model, boxes=play / "gaps.csv"))
+        next(relact.detect(video, model=model, boxes=long_play / "gaps.csv"))
 
 
-def test_a_producer_without_a_head_of_its_own_gives_its_features(small: Recipe, play: Path, tmp_path: Path):
-    labels = LabelMap.load(play / "labels.csv")
+def test_a_producer_without_a_head_of_its_own_gives_its_features(small: Recipe, long_play: Path, tmp_path: Path):
+    labels = LabelMap.load(long_play / "labels.csv")
     run = run_folder(tmp_path / "run", small, HEADS["lfb"], labels)
     run_folder(run / "producer", small, linear.Config(), labels, seed=1)
-    video = play / "videos" / "toy_00.mp4"
-    found = list(relact.detect(video, model=run, boxes=play / "gaps.csv", config=EXACT))
+    video = long_play / "videos" / "stage_1_0000.mp4"
+    found = list(relact.detect(video, model=run, boxes=long_play / "gaps.csv", config=EXACT))
     ready, writer = (prepare(relact.load_model(folder), "fp32") for folder in (run, run / "producer"))
     for d, scores in zip(found, two_passes(ready, writer, video, found, causal=False), strict=True):
         np.testing.assert_array_equal(d.scores, scores)
 
 
-def test_a_producer_that_does_not_fit_is_named(small: Recipe, play: Path, tmp_path: Path):
-    labels = LabelMap.load(play / "labels.csv")
+def test_a_producer_that_does_not_fit_is_named(small: Recipe, long_play: Path, tmp_path: Path):
+    labels = LabelMap.load(long_play / "labels.csv")
     run = run_folder(tmp_path / "run", small, HEADS["lfb"], labels)
     run_folder(run / "producer", small, HEADS["mrsn"], labels)
     with pytest.raises(InputError, match="rows of 48 channels, the head reads 320"):
-        list(relact.detect(play / "videos" / "toy_00.mp4", model=run, boxes=play / "gaps.csv"))
-    other = dataclasses.replace(small, transform=dataclasses.replace(small.transform, short_side=96))
+        list(relact.detect(long_play / "videos" / "stage_1_0000.mp4", model=run, boxes=long_play / "gaps.csv"))
+    other = dataclasses.replace(small, transform=dataclasses.replace(small.transform, short_side=64))
     run_folder(run / "producer", other, linear.Config(), labels)
-    with pytest.raises(InputError, match="short side 96"):
-        next(relact.detect(play / "videos" / "toy_00.mp4", model=run, boxes=play / "gaps.csv"))
+    with pytest.raises(InputError, match="short side 64"):
+        next(relact.detect(long_play / "videos" / "stage_1_0000.mp4", model=run, boxes=long_play / "gaps.csv"))
 
 
-def test_batches_wait_together_and_say_the_same(small: Recipe, play: Path, tmp_path: Path):
-    model = model_of("lfb", small, play, tmp_path)
+def test_batches_wait_together_and_say_the_same(small: Recipe, long_play: Path, tmp_path: Path):
+    model = model_of("lfb", small, long_play, tmp_path)
     one, three = (
         list(
             relact.detect(
-                play / "videos" / "toy_00.mp4",
+                long_play / "videos" / "stage_1_0000.mp4",
                 model=model,
-                boxes=play / "gaps.csv",
+                boxes=long_play / "gaps.csv",
                 config=DetectConfig(precision="fp32", batch=size),
             )
         )
@@ -189,12 +191,12 @@ def test_batches_wait_together_and_say_the_same(small: Recipe, play: Path, tmp_p
 
 
 def test_people_without_ids_are_followed_before_a_head_that_needs_to_know_them(
-    small: Recipe, play: Path, tmp_path: Path
+    small: Recipe, long_play: Path, tmp_path: Path
 ):
-    rows = (play / "gaps.csv").read_text().splitlines()
+    rows = (long_play / "gaps.csv").read_text().splitlines()
     (tmp_path / "boxes.csv").write_text("\n".join(row.rpartition(",")[0] for row in rows) + "\n")
-    model = model_of("igmn", small, play, tmp_path)
-    video = play / "videos" / "toy_00.mp4"
+    model = model_of("igmn", small, long_play, tmp_path)
+    video = long_play / "videos" / "stage_1_0000.mp4"
     found = list(relact.detect(video, model=model, boxes=tmp_path / "boxes.csv", config=EXACT))
     assert all((d.track == -1).all() and (d.person > 0).all() for d in found)
     assert set(found[0].person) & set(found[1].person)
@@ -204,20 +206,20 @@ def test_people_without_ids_are_followed_before_a_head_that_needs_to_know_them(
 
 
 @pytest.mark.parametrize("name", ["lfb", "acar", "amcrnet"])
-def test_causal_says_nothing_of_what_comes_after_the_clip(name: str, small: Recipe, play: Path, tmp_path: Path):
-    model = model_of(name, small, play, tmp_path)
+def test_causal_says_nothing_of_what_comes_after_the_clip(name: str, small: Recipe, long_play: Path, tmp_path: Path):
+    model = model_of(name, small, long_play, tmp_path)
     clip, second = model.clip, 4
     assert clip.rate is not None
     half = clip.num_frames // 2 * clip.frame_stride / clip.rate
     whole, cut = tmp_path / "whole.avi", tmp_path / "cut.avi"
     for target, last in ((whole, 100.0), (cut, second + half)):
-        lossless(play / "videos" / "toy_00.mp4", target, last)
+        lossless(long_play / "videos" / "stage_1_0000.mp4", target, last)
     config = dataclasses.replace(EXACT, causal=True)
-    boxes = (play / "groundtruth.csv").read_text()
+    boxes = (long_play / "seconds.csv").read_text()
     runs = {}
     for video in (whole, cut):
         table = tmp_path / f"{video.stem}.csv"
-        table.write_text(boxes.replace("toy_00", video.stem))
+        table.write_text(boxes.replace("stage_1_0000", video.stem))
         runs[video.stem] = {
             causal: list(
                 relact.detect(video, model=model, boxes=table, config=dataclasses.replace(config, causal=causal))
@@ -233,7 +235,7 @@ def test_causal_says_nothing_of_what_comes_after_the_clip(name: str, small: Reci
 def lossless(video: Path, target: Path, last: float) -> None:
     """The video in FFV1, every picture by itself, so that no change shows in earlier ones; black after `last`."""
     with FrameStream(video) as frames, av.open(str(target), "w") as container:
-        stream = container.add_stream("ffv1", rate=25)
+        stream = container.add_stream("ffv1", rate=10)
         stream.width, stream.height, stream.pix_fmt = *frames.info.size, "yuv420p"
         for frame in frames:
             picture = frame.rgb() * np.uint8(frame.time_s <= last)
@@ -241,9 +243,9 @@ def lossless(video: Path, target: Path, last: float) -> None:
         container.mux(stream.encode(None))
 
 
-def test_run_json_says_what_the_memory_was_and_how_late_results_came(small: Recipe, play: Path, tmp_path: Path):
-    run = run_folder(tmp_path / "run", small, HEADS["lfb"], LabelMap.load(play / "labels.csv"))
-    video = play / "videos" / "toy_00.mp4"
+def test_run_json_says_what_the_memory_was_and_how_late_results_came(small: Recipe, long_play: Path, tmp_path: Path):
+    run = run_folder(tmp_path / "run", small, HEADS["lfb"], LabelMap.load(long_play / "labels.csv"))
+    video = long_play / "videos" / "stage_1_0000.mp4"
     for words, memory in (([], [3, 2]), (["--causal"], [3, 0])):
         result = CliRunner().invoke(
             app,
@@ -253,7 +255,7 @@ def test_run_json_says_what_the_memory_was_and_how_late_results_came(small: Reci
                 "-w",
                 str(run),
                 "--boxes",
-                str(play / "gaps.csv"),
+                str(long_play / "gaps.csv"),
                 "-o",
                 str(tmp_path),
                 "--no-draw",
@@ -263,10 +265,10 @@ def test_run_json_says_what_the_memory_was_and_how_late_results_came(small: Reci
             ],
         )
         assert result.exit_code == 0, result.output
-        record = json.loads((tmp_path / "toy_00" / "run.json").read_text())
+        record = json.loads((tmp_path / "stage_1_0000" / "run.json").read_text())
         assert record["protocol"]["memory"] == memory
         assert record["protocol"]["causal"] == bool(words)
-        assert record["delay"]["keyframes"] == 4
+        assert record["delay"]["keyframes"] == 6
         assert 0 < record["delay"]["after_last_frame_ms"]["median"] <= record["delay"]["after_last_frame_ms"]["max"]
         assert record["delay"]["after_keyframe_ms"] is None
         assert any("the head's memory counts keyframes: 2 s apart" in said for said in record["warnings"])
@@ -274,9 +276,8 @@ def test_run_json_says_what_the_memory_was_and_how_late_results_came(small: Reci
 
 
 def test_a_short_video_is_over_before_the_future_has_come(small: Recipe, play: Path, tmp_path: Path):
-    generate(tmp_path / "short", videos=1, people=1, seconds=1, seed=1)
     head = lfb.Config(radius=30, future=29, width=16)
     model = relact.load_model(run_folder(tmp_path / "run", small, head, LabelMap.load(play / "labels.csv")))
-    video = tmp_path / "short" / "videos" / "toy_00.mp4"
-    found = list(relact.detect(video, model=model, boxes=tmp_path / "short" / "groundtruth.csv", config=EXACT))
-    assert [len(d.scores) for d in found] == [1]
+    video = play / "videos" / "stage_3_0000.mp4"
+    found = list(relact.detect(video, model=model, boxes=play / "people.csv", config=EXACT))
+    assert [len(d.scores) for d in found] == [2, 2, 2]

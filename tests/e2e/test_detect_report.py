@@ -26,41 +26,43 @@ def data_of(page: Path) -> dict[str, Any]:
     return json.loads(found[1])
 
 
-def test_detect_writes_a_report_a_video_and_an_index(toy: Path, weights: Path, tmp_path: Path):
-    videos = [toy / "videos" / f"toy_0{k}.mp4" for k in (0, 1)]
-    said = run("detect", *videos, "-w", weights, "--boxes", toy / "boxes.csv", "-o", tmp_path, "--no-draw")
-    for name in ("toy_00", "toy_01"):
+def test_detect_writes_a_report_a_video_and_an_index(play: Path, weights: Path, tmp_path: Path):
+    videos = [play / "videos" / f"stage_3_000{k}.mp4" for k in (0, 1)]
+    said = run("detect", *videos, "-w", weights, "--boxes", play / "people.csv", "-o", tmp_path, "--no-draw")
+    for name in ("stage_3_0000", "stage_3_0001"):
         assert f"look at {tmp_path / name / 'report.html'}" in said
         data = data_of(tmp_path / name / "report.html")
         assert [person["id"] for person in data["people"]] == [1, 2]
-        assert {label["group"] for label in data["labels"]} == {"pose", "person"}
+        assert {label["group"] for label in data["labels"]} == {"pose", "object", "person"}
     assert f"look at {tmp_path / 'index.html'}" in said
     assert [video["href"] for video in data_of(tmp_path / "index.html")["videos"]] == [
-        "toy_00/report.html", "toy_01/report.html"
+        "stage_3_0000/report.html", "stage_3_0001/report.html"
     ]  # fmt: skip
-    before = (tmp_path / "toy_00" / "report.html").read_bytes()
+    before = (tmp_path / "stage_3_0000" / "report.html").read_bytes()
     run("report", tmp_path)
-    assert (tmp_path / "toy_00" / "report.html").read_bytes() == before
-    run("report", tmp_path / "toy_00", "--truth", toy / "groundtruth.csv")
-    assert data_of(tmp_path / "toy_00" / "report.html")["truth"]["names"] == ["Truth 1", "Truth 2"]
+    assert (tmp_path / "stage_3_0000" / "report.html").read_bytes() == before
+    run("report", tmp_path / "stage_3_0000", "--truth", play / "groundtruth.csv")
+    assert data_of(tmp_path / "stage_3_0000" / "report.html")["truth"]["names"] == ["Truth 1", "Truth 2"]
 
 
-def test_no_report_is_no_report(toy: Path, weights: Path, tmp_path: Path):
-    video = toy / "videos" / "toy_00.mp4"
-    said = run("detect", video, "-w", weights, "--boxes", toy / "boxes.csv", "-o", tmp_path, "--no-draw", "--no-report")
+def test_no_report_is_no_report(play: Path, weights: Path, tmp_path: Path):
+    video = play / "videos" / "stage_3_0000.mp4"
+    said = run(
+        "detect", video, "-w", weights, "--boxes", play / "people.csv", "-o", tmp_path, "--no-draw", "--no-report"
+    )
     assert "look at" not in said
-    assert not (tmp_path / "toy_00" / "report.html").exists()
+    assert not (tmp_path / "stage_3_0000" / "report.html").exists()
 
 
 def test_a_report_that_fails_is_said_and_the_result_stands(
-    toy: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    play: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def fail(*_: object, **__: object) -> Path:
         raise InputError("the disk is full")
 
     monkeypatch.setattr(one_video, "report_one", fail)
-    video = tmp_path / "toy_00.mp4"
-    shutil.copy(toy / "videos" / "toy_00.mp4", video)
-    said = run("detect", video, "-w", weights, "--boxes", toy / "boxes.csv", "--no-draw")
+    video = tmp_path / "stage_3_0000.mp4"
+    shutil.copy(play / "videos" / "stage_3_0000.mp4", video)
+    said = run("detect", video, "-w", weights, "--boxes", play / "people.csv", "--no-draw")
     assert "report.html is not written: the disk is full" in said
-    assert (tmp_path / "toy_00.relact" / "actions.csv").is_file()
+    assert (tmp_path / "stage_3_0000.relact" / "actions.csv").is_file()

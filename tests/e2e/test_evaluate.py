@@ -61,20 +61,20 @@ def test_the_linker_is_judged_in_one_command(run: Run, truth: Path, tmp_path: Pa
     assert content["protocol"]["ids"] == "keyframe linker by overlap, max_gap 2"
 
 
-def test_what_detect_wrote_is_judged_as_it_is(run: Run, toy: Path, weights: Path, tmp_path: Path):
+def test_what_detect_wrote_is_judged_as_it_is(run: Run, play: Path, weights: Path, tmp_path: Path):
     """Detect keeps the ids of its box file, so its own tables judge as perfect; ava.csv has no ids."""
-    boxes = toy / "groundtruth.csv"
+    boxes = play / "groundtruth.csv"
     status, said = run(
-        "detect", toy / "videos" / "toy_00.mp4", "-w", weights, "--boxes", boxes, "-o", tmp_path, "--no-draw"
+        "detect", play / "videos" / "stage_3_0000.mp4", "-w", weights, "--boxes", boxes, "-o", tmp_path, "--no-draw"
     )
     assert status == 0, said
-    folder, report = tmp_path / "toy_00", tmp_path / "report.json"
+    folder, report = tmp_path / "stage_3_0000", tmp_path / "report.json"
     judge = ["evaluate", "links", "--groundtruth", boxes, "--json", report, "--predictions"]
     status, said = run(*judge, folder / "actions.csv")
     assert status == 0, said
     content = json.loads(report.read_text())
-    assert content["videos"]["toy_00"]["precision"] == content["videos"]["toy_00"]["recall"] == 1
-    assert content["videos"]["toy_01"]["recall"] == 0  # no predictions: missed, and said
+    assert content["videos"]["stage_3_0000"]["precision"] == content["videos"]["stage_3_0000"]["recall"] == 1
+    assert content["videos"]["stage_3_0001"]["recall"] == 0  # no predictions: missed, and said
     assert "1 of 2 videos have no predictions" in content["warnings"][0]
     status, said = run(*judge, folder / "ava.csv")
     assert status == 2

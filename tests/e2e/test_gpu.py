@@ -54,8 +54,8 @@ def test_every_head_says_and_learns_the_same_on_both(head: str):
     assert all(torch.isfinite(g).all() for g in results[1][1])
 
 
-def test_detect_in_bf16_on_a_gpu_is_close_to_fp32_on_a_cpu(toy: Path, weights: Path):
-    video, boxes = toy / "videos" / "toy_00.mp4", toy / "boxes.csv"
+def test_detect_in_bf16_on_a_gpu_is_close_to_fp32_on_a_cpu(play: Path, weights: Path):
+    video, boxes = play / "videos" / "stage_3_0000.mp4", play / "people.csv"
     single = list(
         relact.detect(video, model=relact.load_model(weights), boxes=boxes, config=DetectConfig(precision="fp32"))
     )

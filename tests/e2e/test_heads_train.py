@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from relact import heads
-from relact.data.toy import generate
 from relact.losses import action_loss
 from relact.recipe import Recipe, build_model
 from relact.recipes.debug import debug
@@ -14,12 +13,12 @@ from relact.run.training import loader
 from relact.train.optim import optimiser, rate
 from relact.train.step import Objective, train_step
 from relact.types import Batch
+from tests.make_stage import make_stage
 
 
 @pytest.fixture(scope="module")
 def batch_of(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Batch]:
-    folder = tmp_path_factory.mktemp("toy")
-    generate(folder, videos=1, people=3, seconds=6, seed=0)
+    folder = make_stage(tmp_path_factory.mktemp("play"), family="direction", seconds=6)
     recipe = debug()
     recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, root=str(folder)))
     return recipe, next(iter(loader(recipe, recipe.data.samples("train"), training=True)))

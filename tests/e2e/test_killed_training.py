@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 EVERYTHING = [
-    "head.dropout=0.5", "transform.flip=0.5", "transform.brightness=0.3", "train.epochs=4", "train.batch_size=2",
+    "head.dropout=0.5", "transform.flip=0.5", "transform.brightness=0.3", "train.epochs=6", "train.batch_size=2",
     "train.save_every_steps=2", "train.ema=0.9", "train.accumulate=2",
 ]  # fmt: skip
 """all that is random, averaged or saved in a training without memory: 12 steps"""
@@ -19,9 +19,9 @@ ONLINE = ["train.epochs=3", "train.batch_size=2", "train.save_every_steps=2", "h
 OFFLINE = ["train.epochs=2", "head=lfb", "head.width=16", "memory.mode=offline", "optim.lr=0.0005"]
 
 
-def check(toy: Path, folder: Path, settings: list[str], kills: int, seed: int) -> Counter[str]:
+def check(play: Path, folder: Path, settings: list[str], kills: int, seed: int) -> Counter[str]:
     """Runs, kills, compares; returns how often what happened."""
-    chosen = [f"data.root={toy}", "transform.short_side=64", *settings]
+    chosen = [f"data.root={play}", "transform.short_side=48", *settings]
     words = ["train", "debug", *(word for setting in chosen for word in ("--set", setting))]
     script = Path(__file__).with_name("killed_training.py")
     done = subprocess.run(
@@ -40,22 +40,22 @@ def check(toy: Path, folder: Path, settings: list[str], kills: int, seed: int) -
     return Counter(event["event"] for event in events)
 
 
-def test_a_training_killed_three_times(toy: Path, tmp_path: Path):
-    assert check(toy, tmp_path, EVERYTHING, kills=3, seed=1)["killed"] == 3
+def test_a_training_killed_three_times(play: Path, tmp_path: Path):
+    assert check(play, tmp_path, EVERYTHING, kills=3, seed=1)["killed"] == 3
 
 
 @pytest.mark.slow
-def test_a_training_killed_thirty_times(toy: Path, tmp_path: Path):
-    assert check(toy, tmp_path, EVERYTHING, kills=30, seed=2)["killed"] == 30
+def test_a_training_killed_thirty_times(play: Path, tmp_path: Path):
+    assert check(play, tmp_path, EVERYTHING, kills=30, seed=2)["killed"] == 30
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("settings", "kills"), [(ONLINE, 10), (OFFLINE, 10)], ids=["online", "offline"])
-def test_a_training_with_memory_killed(settings: list[str], kills: int, toy: Path, tmp_path: Path):
-    assert check(toy, tmp_path, settings, kills=kills, seed=3)["killed"] == kills
+def test_a_training_with_memory_killed(settings: list[str], kills: int, play: Path, tmp_path: Path):
+    assert check(play, tmp_path, settings, kills=kills, seed=3)["killed"] == kills
 
 
 @pytest.mark.slow
-def test_a_training_on_frozen_maps_killed(toy: Path, weights: Path, tmp_path: Path):
+def test_a_training_on_frozen_maps_killed(play: Path, weights: Path, tmp_path: Path):
     settings = ["train.epochs=2", "train.batch_size=2", "train.freeze_backbone=true", f"train.init={weights}"]
-    assert check(toy, tmp_path, settings, kills=8, seed=4)["killed"] == 8
+    assert check(play, tmp_path, settings, kills=8, seed=4)["killed"] == 8

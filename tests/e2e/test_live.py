@@ -30,10 +30,11 @@ from relact.recipe import Recipe
 from relact.run.detection import name_of
 from relact.video.pipeline import DetectConfig
 
+RATE = 10
 FINDER = """\
 import numpy as np
 def find(pictures):
-    return [(np.array([[20., 60, 120, 250]], np.float32), np.array([.9], np.float32)) for _ in pictures]
+    return [(np.array([[20., 30, 60, 90]], np.float32), np.array([.9], np.float32)) for _ in pictures]
 """
 
 
@@ -58,11 +59,11 @@ class Camera(threading.Thread):
 
     def _send(self, pictures: list[Picture]) -> None:
         with self._pipe.open("wb", buffering=0) as pipe, av.open(pipe, "w", format="mpegts") as container:
-            out = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "tune": "zerolatency"})
+            out = container.add_stream("libx264", rate=RATE, options={"preset": "ultrafast", "tune": "zerolatency"})
             out.width, out.height, out.pix_fmt = pictures[0].shape[1], pictures[0].shape[0], "yuv420p"
             began = time.perf_counter()
             for number in range(self._rounds * len(pictures)):
-                time.sleep(max(0.0, began + number / 25 - time.perf_counter()))
+                time.sleep(max(0.0, began + number / RATE - time.perf_counter()))
                 frame = av.VideoFrame.from_ndarray(pictures[number % len(pictures)], format="rgb24")
                 container.mux(out.encode(frame))
                 self.sent[number] = time.perf_counter()
@@ -79,14 +80,14 @@ def start(pipe: str, run: Path, out: Path, *words: str, **how: Any) -> subproces
 
 
 @pytest.fixture(scope="module")
-def run(small: Recipe, toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_folder(tmp_path_factory.mktemp("lfb"), small, HEADS["lfb"], LabelMap.load(toy / "labels.csv"))
+def run(small: Recipe, play: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run_folder(tmp_path_factory.mktemp("lfb"), small, HEADS["lfb"], LabelMap.load(play / "labels.csv"))
 
 
-def test_a_pipe_is_judged_while_it_runs(toy: Path, run: Path, tmp_path: Path):
+def test_a_pipe_is_judged_while_it_runs(play: Path, run: Path, tmp_path: Path):
     pipe = tmp_path / "door.ts"
     os.mkfifo(pipe)
-    camera = Camera(toy / "videos" / "toy_00.mp4", pipe, rounds=3)
+    camera = Camera(play / "videos" / "stage_3_0000.mp4", pipe, rounds=3)
     with start(str(pipe), run, tmp_path, "--causal") as process:
         camera.start()
         assert process.stdout is not None
@@ -98,7 +99,7 @@ def test_a_pipe_is_judged_while_it_runs(toy: Path, run: Path, tmp_path: Path):
     assert all(line["people"][0]["person_id"] == 1 for line, _ in came)
     early = [when for _, when in came if when < camera.ended]
     assert len(early) >= 5, f"{len(early)} of 9 lines came before the pipe was closed"
-    lags = [when - camera.sent[25 * second] for second, (_, when) in enumerate(came) if second >= 3]
+    lags = [when - camera.sent[RATE * second] for second, (_, when) in enumerate(came) if second >= 3]
     print(f"\nfrom a keyframe's sending to its line: {[round(lag, 2) for lag in lags]} s")
     assert max(lags) < 3.0
     record = json.loads((tmp_path / "door" / "run.json").read_text())
@@ -111,10 +112,10 @@ def test_a_pipe_is_judged_while_it_runs(toy: Path, run: Path, tmp_path: Path):
     }  # fmt: skip
 
 
-def test_an_interrupt_ends_a_stream_well(toy: Path, run: Path, tmp_path: Path):
+def test_an_interrupt_ends_a_stream_well(play: Path, run: Path, tmp_path: Path):
     pipe = tmp_path / "door.ts"
     os.mkfifo(pipe)
-    camera = Camera(toy / "videos" / "toy_00.mp4", pipe, rounds=100)
+    camera = Camera(play / "videos" / "stage_3_0000.mp4", pipe, rounds=100)
     with start(str(pipe), run, tmp_path) as process:
         camera.start()
         assert process.stdout is not None
@@ -130,9 +131,9 @@ def test_an_interrupt_ends_a_stream_well(toy: Path, run: Path, tmp_path: Path):
     assert {line.split(",")[1] for line in lines[1:]} == {f"{second:.6f}" for second in range(len(rest) + 1)}
 
 
-def test_standard_input_is_a_source_too(toy: Path, run: Path, tmp_path: Path):
-    video = tmp_path / "toy.ts"
-    with av.open(str(toy / "videos" / "toy_00.mp4")) as source, av.open(str(video), "w") as target:
+def test_standard_input_is_a_source_too(play: Path, run: Path, tmp_path: Path):
+    video = tmp_path / "play.ts"
+    with av.open(str(play / "videos" / "stage_3_0000.mp4")) as source, av.open(str(video), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(source.streams.video[0]):
             if packet.dts is not None:
@@ -154,8 +155,8 @@ def test_standard_input_is_a_source_too(toy: Path, run: Path, tmp_path: Path):
         assert scores == {round(float(score), 6) for score in detections.scores[0] if score >= 0.05}
 
 
-def test_live_and_json_do_not_go_together(toy: Path, run: Path):
-    words = ["detect", str(toy / "videos" / "toy_00.mp4"), "-w", str(run), "--live", "--json"]
+def test_live_and_json_do_not_go_together(play: Path, run: Path):
+    words = ["detect", str(play / "videos" / "stage_3_0000.mp4"), "-w", str(run), "--live", "--json"]
     result = CliRunner().invoke(app, words)
     assert isinstance(result.exception, InputError)
     assert "choose one" in str(result.exception)
@@ -215,11 +216,11 @@ with av.open(sys.argv[1]) as source, av.open(sys.argv[2], "w", format="mpegts") 
 """
 
 
-def test_an_address_is_read_at_its_own_pace(toy: Path):
+def test_an_address_is_read_at_its_own_pace(play: Path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
-    video = str(toy / "videos" / "toy_00.mp4")
+    video = str(play / "videos" / "stage_3_0000.mp4")
     with subprocess.Popen([sys.executable, "-c", SERVER, video, f"{address}?listen=1"]) as server:
         until = time.monotonic() + 30
         while True:
@@ -231,25 +232,25 @@ def test_an_address_is_read_at_its_own_pace(toy: Path):
                 time.sleep(0.1)
         with stream:
             assert stream.live
-            assert [round(frame.time_s * 25) for frame in stream] == list(range(75))
+            assert [round(frame.time_s * RATE) for frame in stream] == list(range(3 * RATE))
     assert server.returncode == 0
 
 
-def test_a_file_on_a_web_server_is_a_file(toy: Path):
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(toy / "videos"))
+def test_a_file_on_a_web_server_is_a_file(play: Path):
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(play / "videos"))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with FrameStream(f"http://127.0.0.1:{server.server_port}/toy_00.mp4") as stream:
+        with FrameStream(f"http://127.0.0.1:{server.server_port}/stage_3_0000.mp4") as stream:
             assert not stream.live
-            assert sum(1 for _ in stream) == 75
+            assert sum(1 for _ in stream) == 3 * RATE
         server.shutdown()
 
 
-def test_what_comes_once_is_known_before_it_is_opened(toy: Path, tmp_path: Path):
+def test_what_comes_once_is_known_before_it_is_opened(play: Path, tmp_path: Path):
     os.mkfifo(tmp_path / "pipe")
     for live in ("-", "rtsp://host/x", "udp://@239.0.0.1:1234", str(tmp_path / "pipe")):
         assert is_live(live), live
-    for file in (toy / "videos" / "toy_00.mp4", "http://host/x.mp4", "file:///x.mp4", "missing.mp4"):
+    for file in (play / "videos" / "stage_3_0000.mp4", "http://host/x.mp4", "file:///x.mp4", "missing.mp4"):
         assert not is_live(file), file
 
 

@@ -37,11 +37,11 @@ def run() -> Run:
 
 
 @pytest.fixture
-def films(toy: Path, tmp_path: Path) -> Path:
+def films(play: Path, tmp_path: Path) -> Path:
     """Two good videos, a broken one between them."""
     folder = tmp_path / "films"
-    shutil.copytree(toy / "videos", folder)
-    (folder / "toy_00b.mp4").write_text("not a video")
+    shutil.copytree(play / "videos", folder)
+    (folder / "stage_3_0000b.mp4").write_text("not a video")
     return folder
 
 
@@ -59,75 +59,78 @@ def times(out: Path) -> dict[str, int]:
 
 
 def test_a_folder_becomes_one_table_and_a_bad_video_is_recorded(
-    run: Run, films: Path, toy: Path, weights: Path, tmp_path: Path
+    run: Run, films: Path, play: Path, weights: Path, tmp_path: Path
 ):
     out = tmp_path / "out"
-    status, said = run("detect", films, "-w", weights, "--boxes", toy / "boxes.csv", "-o", out)
+    status, said = run("detect", films, "-w", weights, "--boxes", play / "people.csv", "-o", out)
     assert status == 1
     assert "3 videos: 2 done, 1 failed, 0 done before" in said
-    assert states(out) == {"toy_00": "done", "toy_00b": "failed", "toy_01": "done"}
-    assert "toy_00b.mp4: is not a video" in str(record(out)["toy_00b"]["error"])
+    assert states(out) == {"stage_3_0000": "done", "stage_3_0000b": "failed", "stage_3_0001": "done"}
+    assert "stage_3_0000b.mp4: is not a video" in str(record(out)["stage_3_0000b"]["error"])
     table = dataset.dataset(out / "detections").to_table()
-    assert set(table["video"].to_pylist()) == {"toy_00", "toy_01"}
-    assert sorted(path.name for path in (out / "detections").iterdir()) == ["toy_00.parquet", "toy_01.parquet"]
-    run("detect", films / "toy_00.mp4", "-w", weights, "--boxes", toy / "boxes.csv", "-o", tmp_path / "one",
+    assert set(table["video"].to_pylist()) == {"stage_3_0000", "stage_3_0001"}
+    assert sorted(path.name for path in (out / "detections").iterdir()) == [
+        "stage_3_0000.parquet",
+        "stage_3_0001.parquet",
+    ]
+    run("detect", films / "stage_3_0000.mp4", "-w", weights, "--boxes", play / "people.csv", "-o", tmp_path / "one",
         "--format", "parquet")  # fmt: skip
     for name in ("actions.parquet", "segments.csv", "ava.csv"):
-        assert (out / "toy_00" / name).read_bytes() == (tmp_path / "one" / "toy_00" / name).read_bytes()
-    assert (out / "detections" / "toy_00.parquet").samefile(out / "toy_00" / "actions.parquet")
+        assert (out / "stage_3_0000" / name).read_bytes() == (tmp_path / "one" / "stage_3_0000" / name).read_bytes()
+    assert (out / "detections" / "stage_3_0000.parquet").samefile(out / "stage_3_0000" / "actions.parquet")
 
 
 def test_done_videos_are_not_done_again_until_something_changes(
-    run: Run, films: Path, toy: Path, weights: Path, tmp_path: Path
+    run: Run, films: Path, play: Path, weights: Path, tmp_path: Path
 ):
-    out, words = tmp_path / "out", ("-w", weights, "--boxes", toy / "boxes.csv", "-o", tmp_path / "out")
+    out, words = tmp_path / "out", ("-w", weights, "--boxes", play / "people.csv", "-o", tmp_path / "out")
     run("detect", films, *words)
     first = times(out)
-    (films / "toy_00b.mp4").unlink()
+    (films / "stage_3_0000b.mp4").unlink()
     status, said = run("detect", films, *words)
     assert (status, times(out)) == (0, first)
     assert "2 videos: 0 done, 0 failed, 2 done before" in said
-    assert record(out)["toy_01"]["keyframes"] == 3
-    shutil.copyfile(films / "toy_00.mp4", films / "new.mp4")
-    (films / "new.mp4").replace(films / "toy_00.mp4")  # the same film, fetched again
-    (films / "toy_01.mp4").unlink()
-    shutil.copyfile(films / "toy_00.mp4", films / "toy_01.mp4")  # another film of this name
+    assert record(out)["stage_3_0001"]["keyframes"] == 3
+    shutil.copyfile(films / "stage_3_0000.mp4", films / "new.mp4")
+    (films / "new.mp4").replace(films / "stage_3_0000.mp4")  # the same film, fetched again
+    (films / "stage_3_0001.mp4").unlink()
+    shutil.copyfile(films / "stage_3_0000.mp4", films / "stage_3_0001.mp4")  # another film of this name
     _, said = run("detect", films, *words)
-    assert states(out) == {"toy_00": "skipped", "toy_01": "done"}
+    assert states(out) == {"stage_3_0000": "skipped", "stage_3_0001": "done"}
     assert "1 videos were done with other settings, or have changed" in said
     _, said = run("detect", films, *words, "--threshold", 0.2)
-    assert states(out) == {"toy_00": "done", "toy_01": "done"}
-    (out / "toy_00" / "segments.csv").unlink()
+    assert states(out) == {"stage_3_0000": "done", "stage_3_0001": "done"}
+    (out / "stage_3_0000" / "segments.csv").unlink()
     run("detect", films, *words, "--threshold", 0.2)
-    assert states(out) == {"toy_00": "done", "toy_01": "skipped"}
-    _, said = run("detect", f"@{_list(tmp_path, films / 'toy_00.mp4')}", *words, "--threshold", 0.2)
+    assert states(out) == {"stage_3_0000": "done", "stage_3_0001": "skipped"}
+    _, said = run("detect", f"@{_list(tmp_path, films / 'stage_3_0000.mp4')}", *words, "--threshold", 0.2)
     assert "also holds 1 videos that this start does not name" in said
 
 
-def test_what_no_longer_succeeds_leaves_the_set(films: Path, toy: Path, weights: Path, tmp_path: Path):
+def test_what_no_longer_succeeds_leaves_the_set(films: Path, play: Path, weights: Path, tmp_path: Path):
     out = tmp_path / "out"
-    detect_many([str(films)], weights=weights, out=out, boxes=toy / "boxes.csv", config=CONFIG, say=_silent)
-    (films / "toy_00.mp4").write_text("broken since")
-    detect_many([str(films)], weights=weights, out=out, boxes=toy / "boxes.csv", config=CONFIG, say=_silent)
-    assert states(out) == {"toy_00": "failed", "toy_00b": "failed", "toy_01": "skipped"}
-    assert [path.name for path in (out / "detections").iterdir()] == ["toy_01.parquet"]
+    detect_many([str(films)], weights=weights, out=out, boxes=play / "people.csv", config=CONFIG, say=_silent)
+    (films / "stage_3_0000.mp4").write_text("broken since")
+    detect_many([str(films)], weights=weights, out=out, boxes=play / "people.csv", config=CONFIG, say=_silent)
+    assert states(out) == {"stage_3_0000": "failed", "stage_3_0000b": "failed", "stage_3_0001": "skipped"}
+    assert [path.name for path in (out / "detections").iterdir()] == ["stage_3_0001.parquet"]
 
 
-def test_a_list_and_a_bucket_give_what_the_folder_gives(films: Path, toy: Path, weights: Path, tmp_path: Path):
-    (films / "toy_00b.mp4").unlink()
+def test_a_list_and_a_bucket_give_what_the_folder_gives(films: Path, play: Path, weights: Path, tmp_path: Path):
+    (films / "stage_3_0000b.mp4").unlink()
     ways = {"folder": [str(films)], "list": [f"@{_list(tmp_path, *films.iterdir())}"], "bucket": [films.as_uri()]}
     for name, arguments in ways.items():
         done = detect_many(
-            arguments, weights=weights, out=tmp_path / name, boxes=toy / "boxes.csv", config=CONFIG, say=_silent
+            arguments, weights=weights, out=tmp_path / name, boxes=play / "people.csv", config=CONFIG, say=_silent
         )
         assert [outcome.state for outcome in done] == ["done", "done"], done
         for path in (tmp_path / name / "detections").iterdir():
             assert path.read_bytes() == (tmp_path / "folder" / "detections" / path.name).read_bytes()
-    source = json.loads((tmp_path / "bucket" / "toy_00" / "run.json").read_text())["source"]
-    assert source["file"] == f"{films.as_uri()}/toy_00.mp4"
-    assert source["bytes"] == (films / "toy_00.mp4").stat().st_size
+    source = json.loads((tmp_path / "bucket" / "stage_3_0000" / "run.json").read_text())["source"]
+    assert source["file"] == f"{films.as_uri()}/stage_3_0000.mp4"
+    assert source["bytes"] == (films / "stage_3_0000.mp4").stat().st_size
     again = detect_many(
-        ways["bucket"], weights=weights, out=tmp_path / "bucket", boxes=toy / "boxes.csv", config=CONFIG, say=_silent
+        ways["bucket"], weights=weights, out=tmp_path / "bucket", boxes=play / "people.csv", config=CONFIG, say=_silent
     )
     assert [outcome.state for outcome in again] == ["skipped", "skipped"]
 
@@ -135,7 +138,7 @@ def test_a_list_and_a_bucket_give_what_the_folder_gives(films: Path, toy: Path, 
 def test_a_fault_of_the_program_in_one_video_is_told_and_the_others_are_done(
     films: Path, weights: Path, tmp_path: Path
 ):
-    (films / "toy_00b.mp4").unlink()
+    (films / "stage_3_0000b.mp4").unlink()
     script = tmp_path / "mine.py"
     script.write_text(
         "import numpy as np\n"
@@ -144,7 +147,7 @@ def test_a_fault_of_the_program_in_one_video_is_told_and_the_others_are_done(
         "    asked.append(1)\n"
         "    if len(asked) == 3:\n"
         "        raise ZeroDivisionError('in a library')\n"
-        "    return [(np.array([[20., 60, 120, 250]], np.float32), np.array([.9], np.float32)) for _ in pictures]\n"
+        "    return [(np.array([[20., 30, 60, 90]], np.float32), np.array([.9], np.float32)) for _ in pictures]\n"
     )
     done = detect_many(
         [str(films)], weights=weights, out=tmp_path / "out", detector=f"{script}:find", config=CONFIG, say=_silent
@@ -158,25 +161,28 @@ def test_a_fault_of_the_program_in_one_video_is_told_and_the_others_are_done(
 
 
 def test_an_interrupted_video_is_no_attempt_and_a_new_round_knows_who_died(
-    films: Path, toy: Path, weights: Path, tmp_path: Path
+    films: Path, play: Path, weights: Path, tmp_path: Path
 ):
     from relact.run.many import Job, plan
 
-    job = Job.of(out=tmp_path / "out", weights=weights, boxes=toy / "boxes.csv", detector="auto", config=CONFIG,
+    job = Job.of(out=tmp_path / "out", weights=weights, boxes=play / "people.csv", detector="auto", config=CONFIG,
                  box_format=None, box_units=None, report=False)  # fmt: skip
-    worker, first = Worker(job), Video(source=str(films / "toy_00.mp4"), name="toy_00", **_facts(films / "toy_00.mp4"))
+    worker, first = (
+        Worker(job),
+        Video(source=str(films / "stage_3_0000.mp4"), name="stage_3_0000", **_facts(films / "stage_3_0000.mp4")),
+    )
     worker._detect = _interrupt  # type: ignore[method-assign, assignment]
     with pytest.raises(KeyboardInterrupt):
         worker.do(first, 2)
-    assert json.loads(job.state_of("toy_00").read_text())["attempts"] == 1
+    assert json.loads(job.state_of("stage_3_0000").read_text())["attempts"] == 1
     for attempts, wanted in ((2, 3), (3, None)):
-        state = json.loads(job.state_of("toy_00").read_text()) | {"state": "running", "attempts": attempts}
-        job.state_of("toy_00").write_text(json.dumps(state))
+        state = json.loads(job.state_of("stage_3_0000").read_text()) | {"state": "running", "attempts": attempts}
+        job.state_of("stage_3_0000").write_text(json.dumps(state))
         board, todo = plan(job, [str(films)], _silent, again=True, retries=2)
-        assert dict((video.name, attempt) for video, attempt in todo).get("toy_00") == wanted
-    assert "its worker was killed (for memory?), 3 times" in str(board.outcomes["toy_00"].error)
+        assert dict((video.name, attempt) for video, attempt in todo).get("stage_3_0000") == wanted
+    assert "its worker was killed (for memory?), 3 times" in str(board.outcomes["stage_3_0000"].error)
     _, todo = plan(job, [str(films)], _silent)
-    assert dict((video.name, attempt) for video, attempt in todo)["toy_00"] == 1  # a start by hand tries it again
+    assert dict((video.name, attempt) for video, attempt in todo)["stage_3_0000"] == 1  # a start by hand tries it again
 
 
 @pytest.mark.parametrize(

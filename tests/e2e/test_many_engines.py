@@ -15,15 +15,15 @@ import pytest
 import torch
 
 from relact.data.encode import VideoWriter
-from relact.data.toy import generate
 from relact.run import detect_files
 from relact.run.many_engines import detect_many
 from relact.video.pipeline import DetectConfig
+from tests.make_stage import make_stage
 
 pytest.importorskip("pyarrow", reason="the Parquet set needs pyarrow")
 
 CONFIG = DetectConfig(draw=False, formats=("parquet",))
-NAMES = [f"toy_{number:02d}" for number in range(4)]
+NAMES = [f"stage_3_{number:04d}" for number in range(4)]
 
 _PATIENCE_S = 400
 
@@ -35,7 +35,7 @@ def find(pictures):
     time.sleep(0.2 * len(pictures))
     if "RELACT_TEST_KILLS" in os.environ and max(picture.mean() for picture in pictures) < 8:
         os.kill(os.getpid(), signal.SIGKILL)
-    return [(np.array([[20., 60, 120, 250]], np.float32), np.array([.9], np.float32)) for _ in pictures]
+    return [(np.array([[20., 30, 60, 90]], np.float32), np.array([.9], np.float32)) for _ in pictures]
 """
 """Slow enough to be killed at work; dies of black pictures."""
 
@@ -44,8 +44,8 @@ def find(pictures):
 def work(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
     """Four good videos, one that is none, a detector, and what a plain run makes of the good ones."""
     folder = tmp_path_factory.mktemp("many")
-    generate(folder / "toy", videos=4, people=1, seconds=3, seed=5)
-    (folder / "toy" / "videos").rename(folder / "films")
+    make_stage(folder / "play", videos=4)
+    (folder / "play" / "videos").rename(folder / "films")
     (folder / "films" / "broken.mp4").write_text("not a video")
     (folder / "mine.py").write_text(DETECTOR)
     with _one_thread():

@@ -15,18 +15,19 @@ from safetensors.torch import load_file
 from relact.recipe import override
 from relact.recipes import load
 from relact.run import train
+from tests.make_stage import make_stage
 
 pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason="this PyTorch has no gloo")
 
 EXACT = {
-    "transform.short_side": "64", "transform.flip": "0.5", "train.epochs": "2", "train.batch_size": "4",
+    "transform.short_side": "48", "transform.flip": "0.5", "train.epochs": "2", "train.batch_size": "4",
     "train.freeze_bn": "true", "optim.kind": "sgd", "optim.lr": "0.05",
 }  # fmt: skip
 """6 keyframes: a batch of 4, and one of 2; SGD, for AdamW makes large steps of tiny differences"""
 PARTS = {"train.batch_size": "5", "train.ema": "0.9", "train.logs": '["csv"]'}
 """of the last batch, of one clip, the second process has nothing"""
 CROPPED = {
-    "transform.short_side": "128", "transform.crop": "48", "train.batch_size": "2", "train.seed": "1", "head": "acar",
+    "transform.short_side": "96", "transform.crop": "48", "train.batch_size": "2", "train.seed": "1", "head": "acar",
     "head.reduce": "8", "head.width": "8", "head.dropout": "0", "head.operator_dropout": "0",
 }  # fmt: skip
 """clips, parts and whole batches without anybody, and a head between people"""
@@ -42,16 +43,22 @@ OFFLINE = {
 DIVERGING = {"optim.lr": "1e30", "optim.warmup_start": "1e-32"}
 
 
-def words(out: Path, toy: Path, *settings: dict[str, str]) -> list[str]:
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Videos: six keyframes."""
+    return make_stage(tmp_path_factory.mktemp("three"), videos=3)
+
+
+def words(out: Path, three: Path, *settings: dict[str, str]) -> list[str]:
     """`relact train debug` with these, the later of two wins."""
-    chosen = {"data.root": str(toy)}
+    chosen = {"data.root": str(three)}
     for part in (EXACT, *settings):
         chosen |= part
     return ["train", "debug", "-o", str(out), *(w for name, v in chosen.items() for w in ("--set", f"{name}={v}"))]
 
 
-def alone(out: Path, toy: Path, *settings: dict[str, str]) -> Path:
-    chosen = {"data.root": str(toy)}
+def alone(out: Path, three: Path, *settings: dict[str, str]) -> Path:
+    chosen = {"data.root": str(three)}
     for part in (EXACT, *settings):
         chosen |= part
     train(override(load("debug"), chosen), out, say=lambda _: None, quiet=True)
@@ -84,31 +91,31 @@ def compare(one: Path, two: Path) -> None:
         torch.testing.assert_close(others[name], value, rtol=1e-4, atol=1e-5, msg=name)
 
 
-def test_two_processes_train_what_one_trains(toy: Path, tmp_path: Path):
+def test_two_processes_train_what_one_trains(three: Path, tmp_path: Path):
     parts = {"train.accumulate": "2", "train.checkpoint_backbone": "true"}
-    said = together(["-m", "relact", *words(tmp_path / "two", toy, PARTS, parts)])
+    said = together(["-m", "relact", *words(tmp_path / "two", three, PARTS, parts)])
     assert "2 processes" in said
     assert said.count("mAP@0.5") == 1, "only the first talks"
     assert "Warning" not in said
-    one = alone(tmp_path / "one", toy, PARTS)
+    one = alone(tmp_path / "one", three, PARTS)
     compare(one, tmp_path / "two")
     assert {p.name for p in (tmp_path / "two").iterdir()} == {p.name for p in one.iterdir()}
 
 
 @pytest.fixture(scope="module")
-def pairs(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def pairs(three: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Several trainings and a test in one start of two processes, and what was said."""
     folder = tmp_path_factory.mktemp("pairs")
     commands = [
-        words(folder / "cropped", toy, CROPPED), ["test", str(folder / "cropped")],
-        words(folder / "online", toy, ONLINE), words(folder / "diverging", toy, DIVERGING),
+        words(folder / "cropped", three, CROPPED), ["test", str(folder / "cropped")],
+        words(folder / "online", three, ONLINE), words(folder / "diverging", three, DIVERGING),
     ]  # fmt: skip
     return folder, together([str(Path(__file__).with_name("several_trainings.py")), json.dumps(commands)])
 
 
-def test_clips_without_people_do_not_hang_and_do_not_count(pairs: tuple[Path, str], toy: Path, tmp_path: Path):
+def test_clips_without_people_do_not_hang_and_do_not_count(pairs: tuple[Path, str], three: Path, tmp_path: Path):
     folder, said = pairs
-    one = alone(tmp_path / "one", toy, CROPPED)
+    one = alone(tmp_path / "one", three, CROPPED)
     assert 0.0 in losses(one), "no batch without people: choose another seed"
     assert any(losses(one))
     compare(one, folder / "cropped")
@@ -118,8 +125,8 @@ def test_clips_without_people_do_not_hang_and_do_not_count(pairs: tuple[Path, st
     )
 
 
-def test_both_keep_the_same_bank_as_one(pairs: tuple[Path, str], toy: Path, tmp_path: Path):
-    one, two = alone(tmp_path / "one", toy, ONLINE), pairs[0] / "online"
+def test_both_keep_the_same_bank_as_one(pairs: tuple[Path, str], three: Path, tmp_path: Path):
+    one, two = alone(tmp_path / "one", three, ONLINE), pairs[0] / "online"
     compare(one, two)
     [bank], [other] = ([*run.glob("bank.*.safetensors")] for run in (one, two))
     expected, got = load_file(bank), load_file(other)
@@ -131,13 +138,13 @@ def test_both_keep_the_same_bank_as_one(pairs: tuple[Path, str], toy: Path, tmp_
 def test_a_loss_that_is_not_finite_stops_both(pairs: tuple[Path, str]):
     said = pairs[1]
     assert said.count("stopped: the loss is") == 2
-    assert said.count("on [Keyframe(video='toy_0") == 2
+    assert said.count("on [Keyframe(video='stage_3_000") == 2
 
 
 @pytest.mark.slow
-def test_two_processes_fill_one_bank_and_one_store_of_maps(toy: Path, weights: Path, tmp_path: Path):
+def test_two_processes_fill_one_bank_and_one_store_of_maps(three: Path, weights: Path, tmp_path: Path):
     settings = {**OFFLINE, "train.init": str(weights)}
-    together(["-m", "relact", *words(tmp_path / "two", toy, settings)])
-    compare(alone(tmp_path / "one", toy, settings), tmp_path / "two")
+    together(["-m", "relact", *words(tmp_path / "two", three, settings)])
+    compare(alone(tmp_path / "one", three, settings), tmp_path / "two")
     for run in ("one", "two"):
-        assert len([*(tmp_path / run / "bank" / "train").glob("*.safetensors")]) == 2
+        assert len([*(tmp_path / run / "bank" / "train").glob("*.safetensors")]) == 3

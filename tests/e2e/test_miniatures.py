@@ -99,10 +99,10 @@ def test_jhmdb_is_judged_by_frames_and_tubes(tmp_path: Path, frames: str | None)
     assert (tmp_path / "run" / VIDEO_METRICS).is_file()
 
 
-def test_ones_own_labels(toy: Path, tmp_path: Path):
-    assert check(toy).problems == 0
+def test_ones_own_labels(play: Path, tmp_path: Path):
+    assert check(play).problems == 0
     recipe = override(
-        load("own_small"), {"data.root": str(toy), "transform.short_side": "32", "train.epochs": "1"}
+        load("own_small"), {"data.root": str(play), "transform.short_side": "32", "train.epochs": "1"}
     )  # fmt: skip
     result = run(recipe, tmp_path / "run")
     assert result["protocol"]["cap"] == 0

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from relact.data.check import check
-from relact.data.toy import generate
 from relact.interop.annotations import cvat
 from relact.interop.annotations.cvat_write import VideoPeople, write_cvat
 from relact.interop.annotations.pictures import FrameRule
@@ -21,6 +20,7 @@ from relact.run import detect_files
 from relact.run.convert import convert, export_cvat
 from relact.video.pipeline import DetectConfig
 from relact.video.tables import read_actions
+from tests.make_stage import make_stage
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TUTORIAL = ROOT / "docs" / "tutorials" / "own-data.md"
@@ -32,13 +32,13 @@ def relact(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_labels_to_cvat_and_back(toy: Path, tmp_path: Path):
-    files = export_cvat(toy, tmp_path / "xml")
-    assert [path.name for path in files] == ["toy_00.xml", "toy_01.xml"]
+def test_labels_to_cvat_and_back(play: Path, tmp_path: Path):
+    files = export_cvat(play, tmp_path / "xml")
+    assert [path.name for path in files] == ["stage_3_0000.xml", "stage_3_0001.xml"]
     raw = json.loads((tmp_path / "xml" / "cvat_labels.json").read_text())
-    assert [a["name"] for a in raw[0]["attributes"]] == list(LabelMap.load(toy / "labels.csv").names)
-    convert("cvat", [tmp_path / "xml"], toy / "videos", tmp_path / "own", labels=str(toy / "labels.csv"))
-    before, after = (read_ava_csv(folder / "groundtruth.csv", "groundtruth") for folder in (toy, tmp_path / "own"))
+    assert [a["name"] for a in raw[0]["attributes"]] == list(LabelMap.load(play / "labels.csv").names)
+    convert("cvat", [tmp_path / "xml"], play / "videos", tmp_path / "own", labels=str(play / "labels.csv"))
+    before, after = (read_ava_csv(folder / "groundtruth.csv", "groundtruth") for folder in (play, tmp_path / "own"))
     keys = [np.lexsort((t.action, t.boxes[:, 0].round(3), t.microseconds, t.video)) for t in (before, after)]
     assert before.videos == after.videos
     np.testing.assert_allclose(before.boxes[keys[0]], after.boxes[keys[1]], atol=1e-4)
@@ -48,20 +48,20 @@ def test_labels_to_cvat_and_back(toy: Path, tmp_path: Path):
 
 
 @pytest.fixture(scope="module")
-def detected(toy: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def detected(play: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("detected")
     detect_files(
-        [str(toy / "videos" / "toy_00.mp4")], weights=str(weights), out=folder, boxes=toy / "boxes.csv",
+        [str(play / "videos" / "stage_3_0000.mp4")], weights=str(weights), out=folder, boxes=play / "people.csv",
         config=DetectConfig(draw=False), say=lambda text: None, quiet=True,
     )  # fmt: skip
-    return folder / "toy_00"
+    return folder / "stage_3_0000"
 
 
-def test_predictions_to_cvat_and_back(detected: Path, toy: Path, tmp_path: Path):
+def test_predictions_to_cvat_and_back(detected: Path, play: Path, tmp_path: Path):
     """Same boxes to a hundredth of a pixel, same actions, people apart as they were."""
-    labels = str(toy / "labels.csv")
+    labels = str(play / "labels.csv")
     export_cvat(detected, tmp_path / "corrections.xml", labels=labels, threshold=0.2)
-    convert("cvat", [tmp_path / "corrections.xml"], toy / "videos", tmp_path / "own", labels=labels)
+    convert("cvat", [tmp_path / "corrections.xml"], play / "videos", tmp_path / "own", labels=labels)
     columns = read_actions(detected / "actions.csv")
     done = columns["score"] >= 0.2
     seconds = columns["time_s"].round()
@@ -76,22 +76,22 @@ def test_predictions_to_cvat_and_back(detected: Path, toy: Path, tmp_path: Path)
     assert len(set(table.person.tolist())) == len(set(columns["person_id"][done].tolist()))
 
 
-def test_a_correction_arrives(detected: Path, toy: Path, tmp_path: Path):
+def test_a_correction_arrives(detected: Path, play: Path, tmp_path: Path):
     """A box moved, an action ticked off and on, in the text as CVAT would save it."""
-    labels = str(toy / "labels.csv")
+    labels = str(play / "labels.csv")
     export_cvat(detected, tmp_path / "a.xml", labels=labels, threshold=0.0)
     text = (tmp_path / "a.xml").read_text()
     text = re.sub(r'(<attribute name="stand">)(true|false)', r"\1false", text)
     text = re.sub(r'(<attribute name="walk">)(true|false)', r"\1true", text)
     text = re.sub(r'ytl="[\d.]+"', 'ytl="1.50"', text)
     (tmp_path / "a.xml").write_text(text)
-    convert("cvat", [tmp_path / "a.xml"], toy / "videos", tmp_path / "own", labels=labels)
+    convert("cvat", [tmp_path / "a.xml"], play / "videos", tmp_path / "own", labels=labels)
     table = read_ava_csv(tmp_path / "own" / "groundtruth.csv", "groundtruth")
-    assert 12 not in table.action
+    assert 1 not in table.action
     assert table.person is not None
     seen = np.unique(np.column_stack([table.time, table.person]), axis=0)
-    assert (table.action == 14).sum() == len(seen) == 6
-    np.testing.assert_allclose(table.boxes[:, 1], 1.5 / 272, atol=1e-6)
+    assert (table.action == 2).sum() == len(seen) == 6
+    np.testing.assert_allclose(table.boxes[:, 1], 1.5 / 96, atol=1e-6)
 
 
 def test_a_person_who_leaves_is_gone_between(tmp_path: Path):
@@ -107,10 +107,10 @@ def test_a_person_who_leaves_is_gone_between(tmp_path: Path):
     assert second.instants.tolist() == [95]  # the video ends before it could be gone
 
 
-def test_what_cannot_be_exported(tmp_path: Path, toy: Path, detected: Path):
+def test_what_cannot_be_exported(tmp_path: Path, play: Path, detected: Path):
     shown = relact("data", "export", "cvat", str(tmp_path), "--out", "x.xml", folder=tmp_path)
     assert (shown.returncode, "expected a folder that relact detect wrote" in shown.stderr) == (2, True)
-    shown = relact("data", "export", "cvat", str(toy), "--out", "x.xml", folder=tmp_path)
+    shown = relact("data", "export", "cvat", str(play), "--out", "x.xml", folder=tmp_path)
     assert (shown.returncode, "2 videos; give a folder" in shown.stderr) == (2, True)
     (tmp_path / "labels.csv").write_text("id,name\n1,sing\n")
     shown = relact(
@@ -120,23 +120,24 @@ def test_what_cannot_be_exported(tmp_path: Path, toy: Path, detected: Path):
     assert (shown.returncode, "lacks" in shown.stderr) == (2, True)
 
 
-def test_check_tells_by_its_status_and_draws_a_page(toy: Path, tmp_path: Path):
-    shown = relact("data", "check", str(toy), "--page", "check.html", folder=tmp_path)
+def test_check_tells_by_its_status_and_draws_a_page(play: Path, tmp_path: Path):
+    shown = relact("data", "check", str(play), "--page", "check.html", folder=tmp_path)
     assert shown.returncode == 0, shown.stderr
-    assert "0 problems, 0 warnings" in shown.stdout
+    assert "warning: classes without an example (32)" in shown.stdout
+    assert "0 problems, 32 warnings" in shown.stdout
     page = (tmp_path / "check.html").read_text()
     assert "stand" in page
     assert page.count("data:image/jpeg;base64,") >= 5
     assert not re.search(r"<script|https?://", page)
-    (tmp_path / "truth.csv").write_text((toy / "groundtruth.csv").read_text() + "toy_00,0001,5,5,9,9,12,8\n")
+    (tmp_path / "truth.csv").write_text((play / "groundtruth.csv").read_text() + "stage_3_0000,0001,5,5,9,9,12,8\n")
     bad = relact(
-        "data", "check", str(toy), "--truth", str(tmp_path / "truth.csv"), "--write-good", "clean.csv", "--json",
+        "data", "check", str(play), "--truth", str(tmp_path / "truth.csv"), "--write-good", "clean.csv", "--json",
         folder=tmp_path,
     )  # fmt: skip
     assert bad.returncode == 1
     report = json.loads(bad.stdout)
     assert (report["problems"], report["findings"][0]["kind"]) == (1, "boxes in pixels")
-    assert (tmp_path / "clean.csv").read_bytes() == (toy / "groundtruth.csv").read_bytes()
+    assert (tmp_path / "clean.csv").read_bytes() == (play / "groundtruth.csv").read_bytes()
     assert relact("data", "check", "nowhere", folder=tmp_path).returncode == 2
 
 
@@ -174,10 +175,10 @@ def test_the_tutorial_runs_as_it_stands(tmp_path: Path):
 
 @pytest.mark.slow
 def test_converted_labels_train(tmp_path: Path):
-    generate(tmp_path / "toy", videos=2, people=2, seconds=4, seed=2)
-    export_cvat(tmp_path / "toy", tmp_path / "xml")
-    convert("cvat", [tmp_path / "xml"], tmp_path / "toy" / "videos", tmp_path / "own")
-    settings = ["data.root=own", "train.epochs=1", "transform.short_side=64"]
+    make_stage(tmp_path / "play", videos=2)
+    export_cvat(tmp_path / "play", tmp_path / "xml")
+    convert("cvat", [tmp_path / "xml"], tmp_path / "play" / "videos", tmp_path / "own")
+    settings = ["data.root=own", "train.epochs=1", "transform.short_side=48"]
     words = [word for setting in settings for word in ("--set", setting)]
     shown = relact("train", "debug", *words, "--out", "run", folder=tmp_path)
     assert shown.returncode == 0, shown.stderr

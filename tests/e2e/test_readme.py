@@ -35,10 +35,10 @@ def test_every_command_of_the_readme_exists_with_its_options():
 
 @pytest.mark.slow
 def test_the_training_block_runs_as_it_stands(tmp_path: Path):
-    block = next(block for block in BLOCKS if "relact data toy" in block)
+    block = next(block for block in BLOCKS if "relact train debug --set" in block)
     for line in block.splitlines():
         words = line.split("#")[0].split()
         done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, check=False, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     assert "mAP@0.5" in done.stdout
-    assert (tmp_path / "runs" / "toy" / "metrics.json").is_file()
+    assert (tmp_path / "runs" / "play" / "metrics.json").is_file()

@@ -22,14 +22,14 @@ def run(*words: object) -> tuple[int, str]:
 
 
 @pytest.fixture(scope="module")
-def result(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a model that ships makes of the people of a toy video."""
+def result(play: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a model that ships makes of the people of a play."""
     folder = tmp_path_factory.mktemp("found")
     detect_files(
-        [str(toy / "videos" / "toy_00.mp4")], weights="stage_stc", out=folder, boxes=toy / "boxes.csv",
+        [str(play / "videos" / "stage_3_0000.mp4")], weights="stage_stc", out=folder, boxes=play / "people.csv",
         config=DetectConfig(draw=False, threshold=0.0), say=lambda text: None, quiet=True,
     )  # fmt: skip
-    return folder / "toy_00"
+    return folder / "stage_3_0000"
 
 
 def looks(page: Path) -> list[dict[str, Any]]:
@@ -61,9 +61,9 @@ def test_everyone_is_drawn_where_nobody_is_named(result: Path, tmp_path: Path):
     assert looks(result / "report.html") == []
 
 
-def test_one_person_by_another_model_from_a_film_that_has_moved(result: Path, toy: Path, tmp_path: Path):
+def test_one_person_by_another_model_from_a_film_that_has_moved(result: Path, play: Path, tmp_path: Path):
     film = tmp_path / "moved.mp4"
-    film.write_bytes((toy / "videos" / "toy_00.mp4").read_bytes())
+    film.write_bytes((play / "videos" / "stage_3_0000.mp4").read_bytes())
     status, said = run("report", result, "--video", film, "--relations", 1, "--person", 2, "--weights", "stage_acar")
     assert status == 0, said
     assert [look["title"] for look in looks(result / "report.html")] == ["ACAR-Net: what it relates person 2 to"]

@@ -12,11 +12,11 @@ from memory_models import HEADS, run_folder
 from typer.testing import CliRunner
 
 from relact.cli import app
-from relact.data.toy import generate
 from relact.errors import InputError
 from relact.labels import LabelMap
 from relact.recipe import Recipe
 from relact.video.journal import FOLDER, Journal, JournaledDetector, Kind
+from tests.make_stage import make_stage
 
 FINDER = """\
 from pathlib import Path
@@ -31,28 +31,26 @@ def find(pictures):
         with open(LOG, "a") as log:
             log.write("asked\\n")
         x = 20.0 + float(picture[::7, ::7].mean()) / 4
-        boxes = np.array([[x, 60, x + 100, 250], [240, 50, 330 + x / 9, 240.5]], np.float32)
+        boxes = np.array([[x, 24, x + 40, 90], [140, 20, 180 + x / 9, 86.5]], np.float32)
         answers.append((boxes, np.array([0.9, 0.5 + x / 1000], np.float32)))
     return answers
 """
-SECONDS = 8
-SAMPLES = 40
+SECONDS = 9
+SAMPLES = 45
 
 
 @pytest.fixture(scope="module")
-def play(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("play")
-    generate(folder, videos=1, people=3, seconds=SECONDS, seed=5)
-    return folder
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_stage(tmp_path_factory.mktemp("play"), seconds=SECONDS)
 
 
 @pytest.fixture
-def words(small: Recipe, play: Path, tmp_path: Path) -> list[str]:
+def words(small: Recipe, scenes: Path, tmp_path: Path) -> list[str]:
     """A command whose detector keeps a log of how often it was asked."""
-    run = run_folder(tmp_path / "run", small, HEADS["lfb"], LabelMap.load(play / "labels.csv"))
+    run = run_folder(tmp_path / "run", small, HEADS["lfb"], LabelMap.load(scenes / "labels.csv"))
     (tmp_path / "mine.py").write_text(FINDER.format(log=str(tmp_path / "asked.txt"), limit=str(tmp_path / "limit.txt")))
-    return ["detect", str(play / "videos" / "toy_00.mp4"), "-w", str(run), "--detector", f"{tmp_path / 'mine.py'}:find",
-            "--format", "csv", "--format", "json"]  # fmt: skip
+    video, detector = scenes / "videos" / "stage_3_0000.mp4", f"{tmp_path / 'mine.py'}:find"
+    return ["detect", str(video), "-w", str(run), "--detector", detector, "--format", "csv", "--format", "json"]
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
@@ -77,7 +75,7 @@ def kill_again_and_again(tmp_path: Path, words: list[str], kills: int, seed: int
 def check_runs(tmp_path: Path, words: list[str], kills: int, seed: int) -> None:
     story = kill_again_and_again(tmp_path, words, kills, seed)
     print("\n" + "\n".join(map(str, story)))
-    whole, killed = tmp_path / "whole" / "toy_00", tmp_path / "killed" / "toy_00"
+    whole, killed = tmp_path / "whole" / "stage_3_0000", tmp_path / "killed" / "stage_3_0000"
     assert set(outputs(whole)) == {
         "actions.csv", "actions.json", "segments.csv", "ava.csv", "annotated.mp4", "report.html"
     }  # fmt: skip
@@ -94,8 +92,8 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(words: list[str
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["acar", "igmn"])
-def test_a_run_killed_many_times(name: str, small: Recipe, play: Path, words: list[str], tmp_path: Path):
-    run_folder(tmp_path / "run", small, HEADS[name], LabelMap.load(play / "labels.csv"))
+def test_a_run_killed_many_times(name: str, small: Recipe, scenes: Path, words: list[str], tmp_path: Path):
+    run_folder(tmp_path / "run", small, HEADS[name], LabelMap.load(scenes / "labels.csv"))
     check_runs(tmp_path, words, kills=26, seed=2)
 
 
@@ -105,13 +103,13 @@ def stopped_after(pictures: int, words: list[str], tmp_path: Path) -> Path:
     result = CliRunner().invoke(app, [*words, "-o", str(tmp_path / "out")])
     assert isinstance(result.exception, RuntimeError), result.output
     (tmp_path / "limit.txt").unlink()
-    return tmp_path / "out" / "toy_00"
+    return tmp_path / "out" / "stage_3_0000"
 
 
 def completed(words: list[str], out: Path) -> dict[str, Any]:
     result = CliRunner().invoke(app, [*words, "-o", str(out)])
     assert result.exit_code == 0, result.output
-    record: dict[str, Any] = json.loads((out / "toy_00" / "run.json").read_text())
+    record: dict[str, Any] = json.loads((out / "stage_3_0000" / "run.json").read_text())
     return record
 
 
@@ -124,7 +122,7 @@ def test_nothing_is_paid_for_twice(words: list[str], tmp_path: Path):
     record = completed(words, tmp_path / "out")
     assert asked(tmp_path) - before == SAMPLES - 25
     assert record["resumed_keyframes"] == 3  # seconds 3 and 4 had been seen, and waited for two more
-    assert outputs(left) == outputs(tmp_path / "whole" / "toy_00")
+    assert outputs(left) == outputs(tmp_path / "whole" / "stage_3_0000")
 
 
 def test_another_table_and_threshold_go_on_too(words: list[str], tmp_path: Path):
@@ -153,7 +151,7 @@ def test_a_broken_video_leaves_nothing(words: list[str], tmp_path: Path):
     (tmp_path / "limit.txt").write_text("0")
     result = CliRunner().invoke(app, [*words, "-o", str(tmp_path / "out")])
     assert isinstance(result.exception, RuntimeError)
-    assert not (tmp_path / "out" / "toy_00").exists()
+    assert not (tmp_path / "out" / "stage_3_0000").exists()
 
 
 RUN = {"video": [1, "a"], "weights": "b"}

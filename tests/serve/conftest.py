@@ -6,11 +6,9 @@ import pytest
 
 pytest.importorskip("fastapi", reason="fastapi is not installed: pip install '.[serve]'")
 
-from relact.data.toy import generate
+from tests.make_stage import make_stage
 
 
 @pytest.fixture(scope="session")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("served")
-    generate(folder, videos=1, people=2, seconds=3, seed=5)
-    return folder / "videos" / "toy_00.mp4"
+    return make_stage(tmp_path_factory.mktemp("served"), rate=25) / "videos" / "stage_3_0000.mp4"

@@ -30,7 +30,7 @@ FINDER = """\
 import time
 import numpy as np
 def find(pictures):
-    return [(np.array([[20., 60, 120, 250]], np.float32), np.array([.9], np.float32)) for _ in pictures]
+    return [(np.array([[20., 30, 60, 80]], np.float32), np.array([.9], np.float32)) for _ in pictures]
 def slow(pictures):
     time.sleep(0.8)
     return find(pictures)
@@ -42,7 +42,7 @@ def weights(video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder of a small model with random weights, and a detector beside it."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("live")
-    recipe = override(load("debug"), {"data.root": str(video.parent.parent), "transform.short_side": "64"})
+    recipe = override(load("debug"), {"data.root": str(video.parent.parent), "transform.short_side": "48"})
     labels = LabelMap.load(video.parent.parent / "labels.csv")
     save_model(folder, build_model(recipe, labels), to_dict(recipe), labels)
     (folder / "mine.py").write_text(FINDER)
@@ -81,8 +81,8 @@ def test_a_file_is_played_at_its_own_speed_with_what_is_known_drawn_in(video: Pa
     assert len({picture.tobytes() for picture in pictures}) == len(pictures), "each is another one"
     with FrameStream(video) as stream:
         plain = [frame.rgb() for frame in stream]
-    edge = np.array([[picture[60:250, 20], picture[60:250, 119]] for picture in pictures[-3:]], np.float64)
-    bare = np.array([plain[-1][60:250, 20], plain[-1][60:250, 119]], np.float64)
+    edge = np.array([[picture[30:80, 20], picture[30:80, 59]] for picture in pictures[-3:]], np.float64)
+    bare = np.array([plain[-1][30:80, 20], plain[-1][30:80, 59]], np.float64)
     assert abs(edge - bare).mean() > 30, "the box is drawn"
     assert pictures[-1][-4:].mean() < 0.6 * plain[-1][-4:].mean(), "the strip with the delay is there"
     assert state.actions_delay is not None
@@ -180,7 +180,7 @@ def test_the_page_sends_moving_pictures_until_ctrl_c(pipe: Path, weights: Path):
                 data += next(pieces)
         parts = [part.split(b"\r\n\r\n", 1)[1] for part in data.split(b"--relact-picture\r\n")[1:4]]
         pictures = [np.asarray(Image.open(io.BytesIO(part.removesuffix(b"\r\n")))) for part in parts]
-        assert {picture.shape for picture in pictures} == {(272, 480, 3)}
+        assert {picture.shape for picture in pictures} == {(96, 288, 3)}
         assert not (pictures[0] == pictures[2]).all()
         state = httpx.get(f"{url}/state").json()
         assert (state["source"], state["over"]) == ("door", False)

@@ -30,7 +30,7 @@ def test_a_video_is_sent_judged_fetched_and_removed(server: Server, video: Path)
     assert sent.status_code == 201, sent.text
     job = sent.json()
     assert sent.headers["location"] == f"/api/v1/videos/{job['id']}"
-    assert (job["name"], job["seconds"], job["width"], job["height"]) == ("street <b>.mp4", 3.0, 480, 272)
+    assert (job["name"], job["seconds"], job["width"], job["height"]) == ("street <b>.mp4", 3.0, 288, 96)
     done = server.wait(job["id"])
     assert (done["state"], done["result"]["people"], done["error"]) == ("done", 2, None)
     assert server.orders[0]["settings"] == {"every": 0.5, "threshold": 0.05, "box_threshold": 0.5}

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from relact.data.stage.families import ACTIONS
-from relact.data.toy import generate
 from tests.make_server import Server, other
+from tests.make_stage import make_stage
 
 SECONDS = 300
 """for what takes a moment, but not on a machine that is busy"""
@@ -63,9 +63,9 @@ def test_a_video_that_was_cut_off_gives_what_was_there(server: Server, video: Pa
 
 @pytest.mark.slow
 def test_a_killed_server_goes_on_where_it_was(tmp_path: Path):
-    generate(tmp_path / "long", videos=1, people=2, seconds=40, seed=6)
+    video = make_stage(tmp_path / "long", seconds=39) / "videos" / "stage_3_0000.mp4"
     with Server(tmp_path / "s", real=True) as server:
-        sent = server.send(tmp_path / "long" / "videos" / "toy_00.mp4", every="0.2").json()["id"]
+        sent = server.send(video, every="0.2").json()["id"]
         until = time.monotonic() + SECONDS
         while ((server.state(sent)["progress"] or {}).get("keyframes") or 0) < 8:
             assert time.monotonic() < until
@@ -73,7 +73,7 @@ def test_a_killed_server_goes_on_where_it_was(tmp_path: Path):
         server.stop(signal.SIGKILL)
         server.start()
         done = server.wait(sent, seconds=SECONDS)
-        assert (done["state"], done["result"]["keyframes"]) == ("done", 200)
+        assert (done["state"], done["result"]["keyframes"]) == ("done", 195)
         with sqlite3.connect(server.folder / "queue.sqlite") as db:
             [(outcome,)] = db.execute("select outcome from works")
         assert json.loads(outcome)["resumed"] >= 8

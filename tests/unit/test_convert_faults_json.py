@@ -210,14 +210,14 @@ def test_pictures_at_another_rate(videos: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "fallback", "found"),
     [
-        ("toy_00/000012.jpg", "", ("toy_00", 12)),
-        ("a/toy_00/frame_12.png", "", ("toy_00", 12)),
-        ("toy_00_000012.jpg", "", ("toy_00", 12)),
-        ("toy_00_frame_000012.jpg", "", ("toy_00", 12)),
-        ("clips\\toy_00_12.jpg", "", ("toy_00", 12)),
-        ("frame_000012.png", "toy.mp4", ("toy.mp4", 12)),
+        ("bus_00/000012.jpg", "", ("bus_00", 12)),
+        ("a/bus_00/frame_12.png", "", ("bus_00", 12)),
+        ("bus_00_000012.jpg", "", ("bus_00", 12)),
+        ("bus_00_frame_000012.jpg", "", ("bus_00", 12)),
+        ("clips\\bus_00_12.jpg", "", ("bus_00", 12)),
+        ("frame_000012.png", "hall.mp4", ("hall.mp4", 12)),
         ("000012.png", "", None),
-        ("cover.png", "toy", None),
+        ("cover.png", "hall", None),
     ],
 )
 def test_names_of_pictures(name: str, fallback: str, found: tuple[str, int] | None):

@@ -6,56 +6,35 @@ import numpy as np
 import pytest
 
 from relact.data.ava import AvaData
-from relact.data.toy import STAND, WAVE, actions, box, generate, script
 from relact.data.ucf24 import UCF24Data
 from relact.errors import InputError
 from relact.interop.ava_csv import read_ava_csv
 from relact.types import Keyframe
+from tests.make_stage import make_stage
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("toy")
-    generate(folder, videos=2, people=3, seconds=2, seed=5)
-    return folder
+def play(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_stage(tmp_path_factory.mktemp("play"), videos=2)
 
 
-def test_the_same_seed_gives_the_same_files(toy: Path, tmp_path: Path):
-    generate(tmp_path, videos=2, people=3, seconds=2, seed=5)
-    for name in ("groundtruth.csv", "boxes.csv", "labels.csv", "videos/toy_00.mp4"):
-        assert (tmp_path / name).read_bytes() == (toy / name).read_bytes()
-
-
-def test_labels_come_from_the_script():
-    cast = script(np.random.default_rng(0), 4, 10)
-    for person in cast:
-        for second in range(10):
-            done = actions(person, second)
-            assert done[0] == person.poses[int((second + 0.5) / 2)]
-            assert (WAVE in done) == person.waves[int((second + 0.5) / 2)]
-            x1, y1, x2, y2 = box(person, second)
-            assert 0 <= x1 < x2 <= 1
-            assert 0 <= y1 < y2 <= 1
-
-
-def test_a_keyframe_has_all_its_people_and_their_actions(toy: Path):
-    data = AvaData(root=str(toy))
+def test_a_keyframe_has_all_its_people_and_their_actions(play: Path):
+    data = AvaData(root=str(play))
     samples = data.samples("train")
-    assert {sample.key for sample in samples} == {Keyframe(f"toy_0{v}", t) for v in (0, 1) for t in (0, 1)}
-    table, ids = read_ava_csv(toy / "groundtruth.csv", "groundtruth"), data.label_map().ids
+    assert {sample.key for sample in samples} == {Keyframe(f"stage_3_000{v}", t) for v in (0, 1) for t in (1, 2)}
+    table = read_ava_csv(play / "groundtruth.csv", "groundtruth")
     assert sum(int(sample.labels.sum()) for sample in samples) == len(table)
-    assert all(len(sample.boxes) == 3 and sorted(sample.person) == [1, 2, 3] for sample in samples)
-    assert STAND in ids
+    assert all(len(sample.boxes) == 2 and sorted(sample.person) == [1, 2] for sample in samples)
 
 
-def test_a_keyframe_without_people_and_an_excluded_one(toy: Path, tmp_path: Path):
-    truth = (toy / "groundtruth.csv").read_text() + "toy_00,0002\n"
+def test_a_keyframe_without_people_and_an_excluded_one(play: Path, tmp_path: Path):
+    truth = (play / "groundtruth.csv").read_text() + "stage_3_0000,0000\n"
     (tmp_path / "truth.csv").write_text(truth)
-    (tmp_path / "excluded.csv").write_text("toy_01,0001\n")
-    data = AvaData(root=str(toy), train=str(tmp_path / "truth.csv"), exclude=str(tmp_path / "excluded.csv"))
+    (tmp_path / "excluded.csv").write_text("stage_3_0001,0001\n")
+    data = AvaData(root=str(play), train=str(tmp_path / "truth.csv"), exclude=str(tmp_path / "excluded.csv"))
     samples = {sample.key: sample for sample in data.samples("train")}
-    assert samples[Keyframe("toy_00", 2)].boxes.shape == (0, 4)
-    assert Keyframe("toy_01", 1) not in samples
+    assert samples[Keyframe("stage_3_0000", 0)].boxes.shape == (0, 4)
+    assert Keyframe("stage_3_0001", 1) not in samples
 
 
 def test_ucf24_keyframes_are_frames_from_1_with_boxes_of_the_published_convention(shared_data: Path):
@@ -89,20 +68,26 @@ def test_a_missing_folder_is_said(tmp_path: Path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("toy_00,0001,0.1,0.1,0.5,0.5,99,1", r"truth\.csv line \d+: action 99; the label map has 5 ids in 3 to 69"),
-        ("toy_00,0902,0.1,0.1,0.5,0.5,12,1", r"1 of 5 keyframes lie outside .* toy_00 at 902 s \(2\.0 s long\)"),
+        (
+            "stage_3_0000,0001,0.1,0.1,0.5,0.5,99,1",
+            r"truth\.csv line \d+: action 99; the label map has 38 ids in 1 to 38",
+        ),
+        (
+            "stage_3_0000,0902,0.1,0.1,0.5,0.5,12,1",
+            r"1 of 5 keyframes lie outside .* stage_3_0000 at 902 s \(3\.0 s long\)",
+        ),
     ],
 )
-def test_labels_that_cannot_be_are_told_with_their_place(toy: Path, tmp_path: Path, row: str, message: str):
-    (tmp_path / "truth.csv").write_text((toy / "groundtruth.csv").read_text() + row + "\n")
+def test_labels_that_cannot_be_are_told_with_their_place(play: Path, tmp_path: Path, row: str, message: str):
+    (tmp_path / "truth.csv").write_text((play / "groundtruth.csv").read_text() + row + "\n")
     with pytest.raises(InputError, match=message):
-        AvaData(root=str(toy), train=str(tmp_path / "truth.csv")).samples("train")
+        AvaData(root=str(play), train=str(tmp_path / "truth.csv")).samples("train")
 
 
-def test_keyframes_between_seconds_stay_apart(toy: Path, tmp_path: Path):
-    rows = [f"toy_00,{second},0.1,0.1,0.5,0.5,12,1" for second in ("0.4", "0.6", "1")]
+def test_keyframes_between_seconds_stay_apart(play: Path, tmp_path: Path):
+    rows = [f"stage_3_0000,{second},0.1,0.1,0.5,0.5,12,1" for second in ("0.4", "0.6", "1")]
     (tmp_path / "truth.csv").write_text("\n".join(rows) + "\n")
-    samples = AvaData(root=str(toy), train=str(tmp_path / "truth.csv")).samples("train")
+    samples = AvaData(root=str(play), train=str(tmp_path / "truth.csv")).samples("train")
     assert [(sample.key.tick, sample.stamp, sample.time) for sample in samples] == [
         (400, 0.4, 0.4), (600, 0.6, 0.6), (1000, 1.0, 1.0)
     ]  # fmt: skip

@@ -16,6 +16,7 @@ from relact.errors import InputError
 from relact.run.export import CROWDS, TOLERANCE, compare, export
 from relact.run.export_files import open_file, read_notes
 from relact.run.export_trace import as_source, inputs_of, refuse
+from tests.make_stage import make_stage
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (96, 64)
@@ -196,14 +197,12 @@ def test_checked_on_a_real_video(tmp_path: Path, shared_data: Path):
 def test_the_example_says_what_relact_says(tmp_path: Path):
     """On a generated video, without torch and relact, in a process of its own."""
     needs_onnx()
-    from relact.data import toy
     from relact.data.decode import read_clip
     from relact.data.sampling import window_times
 
-    toy.generate(tmp_path, videos=1, people=2, seconds=3)
-    video = tmp_path / "videos" / "toy_00.mp4"
+    video = make_stage(tmp_path / "play") / "videos" / "stage_3_0000.mp4"
     model = model_of("linear")
-    export(model, tmp_path / "model.onnx", size=(112, 64))
+    export(model, tmp_path / "model.onnx", size=(144, 48))
     boxes = torch.tensor([[0.1, 0.2, 0.4, 0.9], [0.5, 0.1, 0.9, 0.95]])
     lines = ["time_s,x1,y1,x2,y2", *(f"1.0,{a},{b},{c},{d}" for a, b, c, d in boxes.tolist())]
     (tmp_path / "people.csv").write_text("\n".join(lines))
@@ -216,10 +215,10 @@ def test_the_example_says_what_relact_says(tmp_path: Path):
     assert done.returncode == 0, done.stderr
     rows = [line.split(",") for line in done.stdout.splitlines()[1:]]
     assert {row[0] for row in rows} == {"1"}
-    clip = read_clip(video, times=window_times(1.0, 16, model.clip.frame_stride), short_side=64)
-    assert clip.shape == (3, 16, 64, 112)
-    inputs = inputs_of(model, (64, 112))
-    values = {"frames": clip[None], "boxes": boxes * torch.tensor([112, 64, 112, 64])}
+    clip = read_clip(video, times=window_times(1.0, 16, model.clip.frame_stride), short_side=48)
+    assert clip.shape == (3, 16, 48, 144)
+    inputs = inputs_of(model, (48, 144))
+    values = {"frames": clip[None], "boxes": boxes * torch.tensor([144, 48, 144, 48])}
     scores = as_source(model, inputs, values)[0]
     named = {int(label.id): k for k, label in enumerate(model.labels)}
     for number, row in enumerate(rows):

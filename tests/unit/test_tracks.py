@@ -9,29 +9,29 @@ from relact.data.ava import AvaData
 from relact.data.collate import collate
 from relact.data.dataset import ClipDataset
 from relact.data.samples import Sample
-from relact.data.toy import generate
 from relact.data.transforms import TransformConfig
 from relact.data.ucf24 import UCF24Data
 from relact.errors import InputError
 from relact.interop.box_files import read_boxes
 from relact.types import Keyframe
+from tests.make_stage import make_stage
+
+VIDEOS = ("stage_3_0000", "stage_3_0001")
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def play(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two videos of three seconds; the people of both are 1 and 2."""
-    folder = tmp_path_factory.mktemp("toy")
-    generate(folder, videos=2, people=2, seconds=3, seed=5)
-    return folder
+    return make_stage(tmp_path_factory.mktemp("play"), videos=2)
 
 
-def lines(toy: Path) -> list[list[str]]:
-    return [line.split(",") for line in (toy / "groundtruth.csv").read_text().splitlines()]
+def lines(play: Path) -> list[list[str]]:
+    return [line.split(",") for line in (play / "groundtruth.csv").read_text().splitlines()]
 
 
-def without_ids(toy: Path, folder: Path) -> Path:
+def without_ids(play: Path, folder: Path) -> Path:
     path = folder / "no_ids.csv"
-    path.write_text("".join(",".join(cells[:7]) + "\n" for cells in lines(toy)))
+    path.write_text("".join(",".join(cells[:7]) + "\n" for cells in lines(play)))
     return path
 
 
@@ -52,22 +52,22 @@ def same_partition(samples: list[Sample], truth: list[Sample]) -> bool:
 # --- from the annotation to the batch
 
 
-def test_the_ids_of_the_annotation_reach_the_clip_and_the_batch(toy: Path):
-    samples = AvaData(root=str(toy)).samples("train")
+def test_the_ids_of_the_annotation_reach_the_clip_and_the_batch(play: Path):
+    samples = AvaData(root=str(play)).samples("train")
     clips = ClipDataset(
         samples, num_frames=4, frame_stride=2, rate=30.0, transform=TransformConfig(short_side=32), train=False
     )
-    first, other = (next(k for k, s in enumerate(samples) if s.key == Keyframe(f"toy_0{v}", 1)) for v in (0, 1))
+    first, other = (next(k for k, s in enumerate(samples) if s.key == Keyframe(f"stage_3_000{v}", 1)) for v in (0, 1))
     assert clips[first].track.tolist() == samples[first].person.tolist()
     batch = collate([clips[first], clips[other]])
     assert sorted(batch.actors.track.tolist()) == [1, 1, 2, 2]
     rows = list(zip(batch.actors.clip.tolist(), batch.actors.track.tolist(), strict=True))
     assert len(set(rows)) == 4  # person 1 of one video and person 1 of the other: the key's video tells them apart
-    assert [key.video for key in batch.keys] == ["toy_00", "toy_01"]
+    assert [key.video for key in batch.keys] == ["stage_3_0000", "stage_3_0001"]
 
 
-def test_a_cropped_clip_keeps_ids_with_their_boxes(toy: Path):
-    samples = AvaData(root=str(toy)).samples("train")
+def test_a_cropped_clip_keeps_ids_with_their_boxes(play: Path):
+    samples = AvaData(root=str(play)).samples("train")
     clips = ClipDataset(
         samples, num_frames=2, frame_stride=1, rate=30.0, transform=TransformConfig(short_side=64, crop=40), train=True
     )
@@ -81,13 +81,13 @@ def test_a_cropped_clip_keeps_ids_with_their_boxes(toy: Path):
     assert dropped > 0
 
 
-def test_a_row_without_an_id_is_nobody(toy: Path, tmp_path: Path):
-    rows = lines(toy)
+def test_a_row_without_an_id_is_nobody(play: Path, tmp_path: Path):
+    rows = lines(play)
     mixed = tmp_path / "mixed.csv"
     mixed.write_text("".join(",".join(cells[: 7 if cells[7] == "2" else 8]) + "\n" for cells in rows))
-    samples = AvaData(root=str(toy), train=str(mixed)).samples("train")
+    samples = AvaData(root=str(play), train=str(mixed)).samples("train")
     assert all(sorted(ids) == [-1, 1] for ids in people(samples).values())
-    with_all = AvaData(root=str(toy), train=str(without_ids(toy, tmp_path))).samples("train")
+    with_all = AvaData(root=str(play), train=str(without_ids(play, tmp_path))).samples("train")
     assert all(ids == [-1, -1] for ids in people(with_all).values())
 
 
@@ -124,84 +124,89 @@ def moved(cells: list[str], by: float) -> str:
 HEADER = "video,time_s,x1,y1,x2,y2,person_id,score\n"
 
 
-def test_people_take_the_ids_of_the_boxes_that_cover_them(toy: Path, tmp_path: Path):
+def test_people_take_the_ids_of_the_boxes_that_cover_them(play: Path, tmp_path: Path):
     """Boxes moved by a tenth carry ids 41 and 42; in one second person 2's box is elsewhere."""
-    rows = {(cells[0], cells[1], cells[7]): cells for cells in lines(toy)}
+    rows = {(cells[0], cells[1], cells[7]): cells for cells in lines(play)}
     tracks = tmp_path / "tracks.csv"
-    lost = "toy_00,0001,0,0,0.05,0.05,42,0.9\n"
-    written = [lost if key == ("toy_00", "0001", "2") else moved(cells, 0.1) for key, cells in rows.items()]
+    lost = "stage_3_0000,0001,0,0,0.05,0.05,42,0.9\n"
+    written = [lost if key == ("stage_3_0000", "0001", "2") else moved(cells, 0.1) for key, cells in rows.items()]
     tracks.write_text(HEADER + "".join(written))
-    data = AvaData(root=str(toy), train=str(without_ids(toy, tmp_path)), tracks=str(tracks))
-    truth = AvaData(root=str(toy)).samples("train")
+    data = AvaData(root=str(play), train=str(without_ids(play, tmp_path)), tracks=str(tracks))
+    truth = AvaData(root=str(play)).samples("train")
     for sample, known in zip(data.samples("train"), truth, strict=True):
         expected = [40 + who for who in known.person.tolist()]
-        if sample.key == Keyframe("toy_00", 1):
+        if sample.key == Keyframe("stage_3_0000", 1):
             expected = [-1 if who == 42 else who for who in expected]
         assert sample.person.tolist() == expected
 
 
-def test_a_file_of_tracks_goes_before_the_annotations_ids_and_may_be_denser(toy: Path, tmp_path: Path):
-    rows = {(cells[0], cells[1], cells[7]): cells for cells in lines(toy)}
+def test_a_file_of_tracks_goes_before_the_annotations_ids_and_may_be_denser(play: Path, tmp_path: Path):
+    rows = {(cells[0], cells[1], cells[7]): cells for cells in lines(play)}
     tracks = tmp_path / "tracks.csv"
-    elsewhere = [f"{v},{t}.5,0.1,0.1,0.2,0.2,99,0.9\n" for v in ("toy_00", "toy_01") for t in range(3)]
+    elsewhere = [f"{v},{t}.5,0.1,0.1,0.2,0.2,99,0.9\n" for v in VIDEOS for t in range(3)]
     tracks.write_text(HEADER + "".join([*elsewhere, *(moved(cells, 0.0) for cells in rows.values())]))
-    ids = people(AvaData(root=str(toy), tracks=str(tracks)).samples("val"))
+    ids = people(AvaData(root=str(play), tracks=str(tracks)).samples("val"))
     assert all(sorted(found) == [41, 42] for found in ids.values())
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (HEADER + "toy_00,1,0.1,0.1,0.9,0.9,,0.9\n", r"tracks\.csv: no person ids; .*data\.link=true"),
-        (HEADER + "toy_00,1,0,0,1,1,3,1\ntoy_00,2,0,0,1,1,,1\n", r"tracks\.csv line 3: no person id, but other"),
-        (HEADER + "toy_00,1,0,0,1,1,3,1\n", r"tracks\.csv: has no boxes of 'toy_01'"),
+        (HEADER + "stage_3_0000,1,0.1,0.1,0.9,0.9,,0.9\n", r"tracks\.csv: no person ids; .*data\.link=true"),
         (
-            HEADER + "toy_00,901,0,0,1,1,3,1\ntoy_01,901,0,0,1,1,3,1\n",
-            r"none of its 2 boxes covers one of the 12 annotated people .* seconds 901 to 901, they have 0 to 2",
+            HEADER + "stage_3_0000,1,0,0,1,1,3,1\nstage_3_0000,2,0,0,1,1,,1\n",
+            r"tracks\.csv line 3: no person id, but other",
         ),
-        (HEADER.replace("time_s", "frame") + "toy_00,1,0,0,1,1,3,1\n", r"tracks\.csv: counts frames; expected"),
+        (HEADER + "stage_3_0000,1,0,0,1,1,3,1\n", r"tracks\.csv: has no boxes of 'stage_3_0001'"),
+        (
+            HEADER + "stage_3_0000,901,0,0,1,1,3,1\nstage_3_0001,901,0,0,1,1,3,1\n",
+            r"none of its 2 boxes covers one of the 8 annotated people .* seconds 901 to 901, they have 1 to 2",
+        ),
+        (HEADER.replace("time_s", "frame") + "stage_3_0000,1,0,0,1,1,3,1\n", r"tracks\.csv: counts frames; expected"),
         (HEADER, r"tracks\.csv: no person ids"),
     ],
 )
-def test_tracks_that_cannot_be_used_are_refused(toy: Path, tmp_path: Path, text: str, message: str):
+def test_tracks_that_cannot_be_used_are_refused(play: Path, tmp_path: Path, text: str, message: str):
     (tmp_path / "tracks.csv").write_text(text)
     with pytest.raises(InputError, match=message):
-        AvaData(root=str(toy), tracks=str(tmp_path / "tracks.csv")).samples("train")
+        AvaData(root=str(play), tracks=str(tmp_path / "tracks.csv")).samples("train")
 
 
 # --- by linking
 
 
-def test_people_without_ids_are_linked_when_asked(toy: Path, tmp_path: Path):
+def test_people_without_ids_are_linked_when_asked(play: Path, tmp_path: Path):
     """A person stands and one next to them: two seconds, the second one somebody new on the right."""
     path = tmp_path / "gt.csv"
     rows = [(0, 0.1), (0, 0.6), (1, 0.12), (1, 0.3), (2, 0.14), (2, 0.3)]
-    path.write_text("".join(f"{v},{t},{x},0.2,{x + 0.1},0.6,12\n" for v in ("toy_00", "toy_01") for t, x in rows))
-    unlinked = AvaData(root=str(toy), train=str(path))
+    path.write_text("".join(f"{v},{t},{x},0.2,{x + 0.1},0.6,12\n" for v in VIDEOS for t, x in rows))
+    unlinked = AvaData(root=str(play), train=str(path))
     assert {who for ids in people(unlinked.samples("train")).values() for who in ids} == {-1}
-    linked = people(AvaData(root=str(toy), train=str(path), link=True).samples("train"))
-    for video in ("toy_00", "toy_01"):  # ids begin anew in every video
+    linked = people(AvaData(root=str(play), train=str(path), link=True).samples("train"))
+    for video in VIDEOS:  # ids begin anew in every video
         assert [linked[Keyframe(video, t)] for t in range(3)] == [[1, 2], [1, 3], [1, 3]]
 
 
-def test_linking_leaves_ids_that_are_there(toy: Path, tmp_path: Path):
+def test_linking_leaves_ids_that_are_there(play: Path, tmp_path: Path):
     path = tmp_path / "gt.csv"
-    path.write_text("".join(",".join([*cells[:7], str(40 + int(cells[7]))]) + "\n" for cells in lines(toy)))
-    ids = people(AvaData(root=str(toy), train=str(path), link=True).samples("train"))
+    path.write_text("".join(",".join([*cells[:7], str(40 + int(cells[7]))]) + "\n" for cells in lines(play)))
+    ids = people(AvaData(root=str(play), train=str(path), link=True).samples("train"))
     assert all(sorted(found) == [41, 42] for found in ids.values())
 
 
-def test_linking_goes_through_seconds_that_training_leaves_out(toy: Path, tmp_path: Path):
-    (tmp_path / "gt.csv").write_text("".join(f"toy_00,{t},0.1,0.2,0.3,0.6,12\n" for t in range(4)) + "toy_01,1\n")
-    (tmp_path / "excluded.csv").write_text("toy_00,2\n")
-    data = AvaData(root=str(toy), train=str(tmp_path / "gt.csv"), exclude=str(tmp_path / "excluded.csv"), link=True)
+def test_linking_goes_through_seconds_that_training_leaves_out(play: Path, tmp_path: Path):
+    (tmp_path / "gt.csv").write_text(
+        "".join(f"stage_3_0000,{t},0.1,0.2,0.3,0.6,12\n" for t in range(4)) + "stage_3_0001,1\n"
+    )
+    (tmp_path / "excluded.csv").write_text("stage_3_0000,2\n")
+    data = AvaData(root=str(play), train=str(tmp_path / "gt.csv"), exclude=str(tmp_path / "excluded.csv"), link=True)
     ids = people(data.samples("train"))
-    assert ids == {Keyframe("toy_01", 1): [], **{Keyframe("toy_00", t): [1] for t in (0, 1, 3)}}
+    assert ids == {Keyframe("stage_3_0001", 1): [], **{Keyframe("stage_3_0000", t): [1] for t in (0, 1, 3)}}
 
 
-def test_linking_the_toy_people_finds_who_they_are(toy: Path, tmp_path: Path):
-    truth = AvaData(root=str(toy)).samples("train")
-    found = AvaData(root=str(toy), train=str(without_ids(toy, tmp_path)), link=True).samples("train")
+def test_linking_the_people_of_plays_finds_who_they_are(play: Path, tmp_path: Path):
+    truth = AvaData(root=str(play)).samples("train")
+    found = AvaData(root=str(play), train=str(without_ids(play, tmp_path)), link=True).samples("train")
     ids = people(found)
     assert all((np.asarray(known) >= 1).all() for known in ids.values())
     assert same_partition(found, truth)

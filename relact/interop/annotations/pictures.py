@@ -42,7 +42,7 @@ class FrameRule:
 
 
 def video_and_number(name: str, fallback: str) -> tuple[str, int] | None:
-    """The video and frame that a picture's name tells: `toy_00/000012.jpg`, `toy_00/frame_12.png`, `toy_00_000012.jpg`.
+    """The video and frame that a picture's name tells: `bus_00/000012.jpg`, `bus_00/frame_12.png`, `bus_00_000012.jpg`.
 
     `fallback` is the video where the name has the number only. None without a number or a video.
     """
@@ -52,7 +52,7 @@ def video_and_number(name: str, fallback: str) -> tuple[str, int] | None:
         return None
     stem = path.stem[: found.start()].rstrip("_-. ")
     words = re.split(r"[_\-. ]", stem)
-    if len(words) > 1 and _PLAIN.match(words[-1]):  # toy_00_frame_000012
+    if len(words) > 1 and _PLAIN.match(words[-1]):  # bus_00_frame_000012
         stem = stem[: len(stem) - len(words[-1])].rstrip("_-. ")
     video = (path.parent.name or fallback) if _PLAIN.match(stem) else stem
     return (video, int(found[0])) if video else None

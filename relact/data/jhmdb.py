@@ -1,6 +1,5 @@
 """J-HMDB-21 as ACT published it: JHMDB-GT.pkl with three splits, videos or frames, every frame a keyframe."""
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic.dataclasses import dataclass
@@ -9,7 +8,7 @@ from relact.config import STRICT
 from relact.data.samples import Sample
 from relact.data.tubes import TubeData
 from relact.errors import InputError
-from relact.interop.ucf24 import read_annotation
+from relact.interop.ucf24 import listed_labels, listed_videos, read_annotation
 from relact.interop.unpickle import restricted_load
 from relact.labels import Label, LabelMap
 
@@ -30,13 +29,13 @@ class JHMDBData(TubeData):
 
     def label_map(self) -> LabelMap:
         """The 21 actions, as the annotation lists them. Raises InputError where it is not there."""
-        content = self._content()
-        return LabelMap(Label(id=k, name=str(name)) for k, name in enumerate(content["labels"], start=1))
+        names = listed_labels(self.annotation_file, self._content())
+        return LabelMap(Label(id=k, name=name) for k, name in enumerate(names, start=1))
 
     def samples(self, split: Literal["train", "val"]) -> list[Sample]:
         """Keyframes of the videos of a split that are in the folder. Raises InputError where there is none."""
         content = self._content()
-        tubes = read_annotation(Path(self.root) / self.annotation, content)
+        tubes = read_annotation(self.annotation_file, content)
         files, chosen = self.files(tubes), self._chosen(content, split)
         files = {code: path for code, path in files.items() if chosen is None or tubes.videos[code] in chosen}
         if not files:
@@ -45,20 +44,19 @@ class JHMDBData(TubeData):
             )
         return self.keyframes(tubes, files, self.label_map(), test=split == "val")
 
-    def _content(self) -> dict[str, list[object]]:
+    def _content(self) -> dict[str, object]:
         self.check_places("J-HMDB-21", ANNOTATION, VIDEOS, FRAMES)
-        root = Path(self.root)
-        content = restricted_load(root / self.annotation)
+        content = restricted_load(self.annotation_file)
         if not isinstance(content, dict) or not {"gttubes", "labels", "train_videos", "test_videos"} <= content.keys():
-            raise InputError(f"{root / self.annotation}: not an annotation of J-HMDB; expected {ANNOTATION}")
+            raise InputError(f"{self.annotation_file}: not an annotation of J-HMDB; expected {ANNOTATION}")
         return content
 
-    def _chosen(self, content: dict[str, list[object]], split: str) -> set[str] | None:
+    def _chosen(self, content: dict[str, object], split: str) -> set[str] | None:
         if self.split == "all":
             return None
-        lists = content["train_videos" if split == "train" else "test_videos"]
+        lists = listed_videos(self.annotation_file, content, "train_videos" if split == "train" else "test_videos")
         if len(lists) < self.split:
-            raise InputError(f"{self.annotation}: has {len(lists)} splits; data.split={self.split} is not among them")
-        names = lists[self.split - 1]
-        assert isinstance(names, list)
-        return {str(name) for name in names}
+            raise InputError(
+                f"{self.annotation_file}: has {len(lists)} splits; data.split={self.split} is not among them"
+            )
+        return set(lists[self.split - 1])

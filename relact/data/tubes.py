@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -28,8 +28,8 @@ class TubeData:
 
     source: str
     root: str
-    annotation: str
-    """below root"""
+    annotation: str | None
+    """below root; None: the first of `looked_for` that is there"""
     split: Literal["official", "all"] | int
     """all: train and judge on every video there (shows that the chain learns, no more)"""
     videos: str = "."
@@ -62,10 +62,24 @@ class TubeData:
             measure="frames", cap=self.cap, tubes=self.frame_step == 1, boxes=self.val_boxes or "annotated"
         )  # fmt: skip
 
+    looked_for: ClassVar[tuple[str, ...]] = ()
+    """annotations below root, for a data set that is published in several files"""
+
+    @property
+    def annotation_file(self) -> Path:
+        """Where the annotation is, or is looked for first."""
+        files = [Path(self.root) / name for name in self._annotations]
+        return next((file for file in files if file.is_file()), files[0])
+
+    @property
+    def _annotations(self) -> tuple[str, ...]:
+        return self.looked_for if self.annotation is None else (self.annotation,)
+
     def check_places(self, name: str, annotation: str, videos: str, frames: str) -> None:
         """Raises InputError for what is not there, with where each can be had."""
         root = Path(self.root)
-        wanted = {root / self.annotation: annotation}
+        others = " or ".join(self._annotations[1:])
+        wanted = {self.annotation_file: f"{annotation} (nor is {others} there)" if others else annotation}
         wanted[root / (self.frames or self.videos)] = frames if self.frames else videos
         if self.val_boxes is not None:
             wanted[root / self.val_boxes] = BOXES
@@ -76,7 +90,17 @@ class TubeData:
         return files_of(Path(self.root) / (self.frames or self.videos), tubes, frames=self.frames is not None)
 
     def keyframes(self, tubes: UcfTubes, files: Mapping[int, Path], labels: LabelMap, *, test: bool) -> list[Sample]:
-        """Those of these files; in tests with a detector's people where `val_boxes` names them."""
+        """Those of these files; in tests with a detector's people where `val_boxes` names them.
+
+        Raises InputError for an annotation of more actions than `labels`, and as the reader of those boxes does.
+        """
+        strange = tubes.label > len(labels)
+        if strange.any():
+            row = int(strange.argmax())
+            raise InputError(
+                f"{self.annotation_file}: {tubes.videos[tubes.video[row]]} tube {tubes.tube[row]}: label "
+                f"{tubes.label[row] - 1}; expected 0 to {len(labels) - 1}, one of the data set's {len(labels)} actions"
+            )
         samples = [
             sample
             for code, path in files.items()
@@ -108,6 +132,8 @@ def files_of(folder: Path, tubes: UcfTubes, *, frames: bool) -> dict[int, Path]:
 def tube_keyframes(tubes: UcfTubes, code: int, path: Path, labels: LabelMap, step: int) -> Iterator[Sample]:
     """Every `step`-th annotated frame of a video, its people with the numbers of their tubes."""
     rows = np.flatnonzero(tubes.video == code)
+    if not len(rows):
+        return  # nobody is annotated there
     rows = rows[np.argsort(tubes.frame[rows], kind="stable")]
     boxes = (tubes.boxes[rows] / np.array([*PICTURE, *PICTURE])).clip(0, 1)
     frames, starts = np.unique(tubes.frame[rows], return_index=True)

@@ -1,7 +1,7 @@
 """UCF101-24: video files with the published tube annotation; keyframes are counted in frames."""
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from relact.config import STRICT
 from relact.data.samples import Sample
 from relact.data.tubes import TubeData
 from relact.errors import InputError
-from relact.interop.ucf24 import UcfTubes, read_annotation
+from relact.interop.ucf24 import UcfTubes, listed_videos, read_annotation
 from relact.interop.unpickle import restricted_load
 from relact.labels import LabelMap
 
@@ -26,8 +26,11 @@ class UCF24Data(TubeData):
 
     source: Literal["ucf24"] = "ucf24"
     root: str = "ucf24"
-    annotation: str = "annotations/pyannot.pkl"
-    """below root: pyannot.pkl or UCF101v2-GT.pkl"""
+    looked_for: ClassVar[tuple[str, ...]] = (
+        "annotations/pyannot.pkl", "annotations/UCF101v2-GT.pkl", "pyannot.pkl", "UCF101v2-GT.pkl"
+    )  # fmt: skip
+    annotation: str | None = None
+    """below root: pyannot.pkl or UCF101v2-GT.pkl; None = the first of the two in `annotations`, then in root itself"""
     test_list: str = "annotations/testlist01.txt"
     """below root: one `Class/video` a line; the other videos are for training. Without it the list in ACT's pickle"""
     split: Literal["official", "all"] = "official"
@@ -40,7 +43,7 @@ class UCF24Data(TubeData):
     def samples(self, split: Literal["train", "val"]) -> list[Sample]:
         """Keyframes of the videos of a split that are in the folder. Raises InputError where there is none."""
         self.check_places("UCF101-24", ANNOTATION, VIDEOS, FRAMES)
-        annotation = Path(self.root) / self.annotation
+        annotation = self.annotation_file
         content = restricted_load(annotation)
         tubes = read_annotation(annotation, content)
         files = self._chosen(self.files(tubes), tubes, content, split)
@@ -52,11 +55,12 @@ class UCF24Data(TubeData):
             return files
         root = Path(self.root)
         path = root / self.test_list
-        own = content.get("test_videos") if isinstance(content, dict) and "gttubes" in content else None
+        has_own = isinstance(content, dict) and {"gttubes", "test_videos"} <= content.keys()
+        own = listed_videos(self.annotation_file, content, "test_videos") if has_own else []
         if path.is_file():
             test = {line.split()[0].removesuffix(".avi") for line in path.read_text().splitlines() if line.strip()}
         elif own:
-            test = {str(name) for name in own[0]}  # of the first split
+            test = set(own[0])  # of the first split
         else:
             raise InputError(f"{path}: no such list of test videos; give data.test_list, or data.split=all")
         chosen = {code: file for code, file in files.items() if (tubes.videos[code] in test) == (split == "val")}

@@ -21,6 +21,9 @@ Ints = npt.NDArray[np.int64]
 
 PICTURE = (320, 240)
 """Width and height of the pictures that the boxes refer to, whatever the video file was re-encoded to."""
+PYANNOT_LABELS = 24
+"""`pyannot.pkl` lists no names: these are UCF101-24's, 0 to 23."""
+_LARGEST = 2**31
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,50 +65,120 @@ def is_annotation(content: object) -> bool:
 
 
 def read_annotation(path: str | Path, content: object | None = None) -> UcfTubes:
-    """`pyannot.pkl` or `UCF101v2-GT.pkl`, told apart by their content. Raises InputError for anything
-    else.
+    """`pyannot.pkl`, `UCF101v2-GT.pkl` or another pickle of its layout (J-HMDB's, MultiSports'), told apart by their
+    content.
+
+    Raises InputError for anything else, and, naming video and tube, for boxes that are not finite or inverted, frames
+    that the video does not have, and labels that the file does not list.
     """
     content = restricted_load(path) if content is None else content
     if not is_annotation(content):
         raise InputError(f"{at(path)}: not an annotation of UCF101-24; expected pyannot.pkl or UCF101v2-GT.pkl")
     assert isinstance(content, dict)
+    act = "gttubes" in content
+    what = "ACT's layout (UCF101v2-GT.pkl, JHMDB-GT.pkl)" if act else "UCF101-24 (pyannot.pkl)"
     try:
-        if "gttubes" in content:
-            videos = tuple(str(name) for name in content["gttubes"])
-            frames = [int(content["nframes"].get(name, -1)) for name in content["gttubes"]]
-            tubes = list(_gt_tubes(content["gttubes"]))
+        of_video = content["gttubes"] if act else content
+        videos = tuple(str(name) for name in of_video)
+        if act:
+            frames = [_whole(content["nframes"].get(name, -1)) for name in of_video]
+            tubes = list(_gt_tubes(of_video, path))
         else:
-            videos = tuple(str(name) for name in content)
-            frames = [int(entry["numf"]) for entry in content.values()]
+            frames = [_whole(entry["numf"]) for entry in content.values()]
             tubes = list(_pyannot_tubes(content, path))
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise InputError(f"{at(path)}: broken annotation of UCF101-24 ({type(error).__name__}: {error})") from error
-    return _joined(videos, frames, tubes)
+    except InputError:
+        raise
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"{at(path)}: broken annotation of {what} ({type(error).__name__}: {error}); fetch it again"
+        ) from error
+    if not videos:
+        raise InputError(f"{at(path)}: has no video; expected an annotation of {what}; fetch it again")
+    found = _joined(videos, frames, tubes)
+    _check(path, found, _labels_of(path, content) if act else PYANNOT_LABELS, first=1 if act else 0)
+    return found
+
+
+def listed_videos(path: str | Path, content: Any, key: str) -> list[list[str]]:
+    """The videos of each split, `train_videos` or `test_videos` of an annotation in ACT's layout.
+
+    Raises InputError where that is not a list of lists of names.
+    """
+    lists = content.get(key)
+    splits: Any = lists if isinstance(lists, (list, tuple)) else [None]
+    named = (isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names) for names in splits)
+    if not all(named):
+        raise InputError(f"{at(path)}: {key} is {_short(lists)}; expected a list of 'Class/video' for each split")
+    return [list(names) for names in splits]
+
+
+def listed_labels(path: str | Path, content: Mapping[Any, Any]) -> list[str]:
+    """The names of the actions, `labels` of an annotation in ACT's layout. Raises InputError for anything but a list
+    of names.
+    """
+    names = content.get("labels")
+    if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{at(path)}: labels is {_short(names)}; expected a list of the actions' names")
+    return list(names)
+
+
+def _labels_of(path: str | Path, content: Mapping[Any, Any]) -> int | None:
+    return len(listed_labels(path, content)) if "labels" in content else None
 
 
 def _pyannot_tubes(content: Mapping[Any, Any], path: str | Path) -> Iterator[_Tube]:
     for number, (name, entry) in enumerate(content.items()):
         for k, tube in enumerate(entry["annotations"], start=1):
+            place = f"{at(path)}: {name} tube {k}"
             # bytes: x + w would wrap round at 256
-            x, y, w, h = np.asarray(tube["boxes"]).astype(np.float64).reshape(-1, 4).T
-            frames = np.arange(int(tube["sf"]), int(tube["ef"]))
-            if len(frames) != len(x):
-                raise InputError(
-                    f"{at(path)}: {name} tube {k} has {len(x)} boxes for {int(tube['ef']) - int(tube['sf'])} frames; "
-                    "expected one box a frame"
-                )
+            x, y, w, h = _rows(tube["boxes"], 4, f"{place}: boxes", "x, y, w, h").T
+            first, end = _whole(tube["sf"]), _whole(tube["ef"])
+            if end - first != len(x):
+                raise InputError(f"{place} has {len(x)} boxes for {end - first} frames; expected one box a frame")
             boxes = np.stack([x - 1, y - 1, x - 1 + w, y - 1 + h], axis=1)
-            yield _Tube(number, k, int(tube["label"]) + 1, frames, boxes)
+            yield _Tube(number, k, _whole(tube["label"]) + 1, np.arange(first, end), boxes)
 
 
-def _gt_tubes(tubes_of: Mapping[Any, Any]) -> Iterator[_Tube]:
-    for number, by_label in enumerate(tubes_of.values()):
+def _gt_tubes(of_video: Mapping[Any, Any], path: str | Path) -> Iterator[_Tube]:
+    for number, (name, by_label) in enumerate(of_video.items()):
         k = 0
         for label, tubes in by_label.items():
             for tube in tubes:
                 k += 1
-                rows = np.asarray(tube, np.float64).reshape(-1, 5)
-                yield _Tube(number, k, int(label) + 1, rows[:, 0].astype(np.int64) - 1, rows[:, 1:])
+                place = f"{at(path)}: {name} tube {k}"
+                rows = _rows(tube, 5, place, "frame, x1, y1, x2, y2")
+                frame = rows[:, 0]
+                wrong = ~((np.abs(frame) < _LARGEST) & (frame == np.floor(frame)))
+                if wrong.any():
+                    row = int(wrong.argmax())
+                    raise InputError(f"{place} row {row + 1}: frame {frame[row]:g}; expected a whole number, from 1")
+                yield _Tube(number, k, _whole(label) + 1, frame.astype(np.int64) - 1, rows[:, 1:])
+
+
+def _rows(value: object, width: int, place: str, expected: str) -> Floats:
+    """Numbers `[R, width]`. Raises InputError for another shape, and for text."""
+    try:
+        rows = np.asarray(value)
+    except ValueError:  # rows of several lengths
+        rows = np.asarray(None)
+    if rows.size == 0 and rows.dtype.kind in "fiu":
+        return np.zeros((0, width))
+    if rows.dtype.kind not in "fiu" or rows.ndim != 2 or rows.shape[1] != width:
+        got = f"shape {list(rows.shape)}" if rows.dtype.kind in "fiu" else f"no numbers ({_short(value)})"
+        raise InputError(f"{place}: {got}; expected numbers [N, {width}]: {expected}")
+    return rows.astype(np.float64)
+
+
+def _whole(value: Any) -> int:
+    """Raises ValueError, TypeError or OverflowError for what is not a whole number below 2^31."""
+    if isinstance(value, (str, bytes)) or int(value) != value or abs(int(value)) >= _LARGEST:
+        raise ValueError(f"{_short(value)} is not a whole number")
+    return int(value)
+
+
+def _short(value: object) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _joined(videos: tuple[str, ...], num_frames: list[int], tubes: list[_Tube]) -> UcfTubes:
@@ -125,6 +198,38 @@ def _joined(videos: tuple[str, ...], num_frames: list[int], tubes: list[_Tube]) 
     )
 
 
+def _check(path: str | Path, tubes: UcfTubes, num_labels: int | None, first: int) -> None:
+    """Raises InputError naming video, tube and frame of the first box that cannot be. `first`: the number that the file
+    gives to a video's first frame.
+    """
+    count = np.where(tubes.num_frames < 0, _LARGEST, tubes.num_frames)[tubes.video]
+    last_label = _LARGEST if num_labels is None else num_labels
+    outside = (tubes.frame < 0) | (tubes.frame >= count)
+    no_label = (tubes.label < 1) | (tubes.label > last_label)
+    bad = outside | no_label | _bad_boxes(tubes.boxes)
+    if not bad.any():
+        return
+    row = int(bad.argmax())
+    place = f"{at(path)}: {tubes.videos[tubes.video[row]]} tube {tubes.tube[row]} frame {tubes.frame[row] + first}"
+    if outside[row]:
+        last = "" if count[row] == _LARGEST else f" to {count[row] - 1 + first}, as the file counts them"
+        raise InputError(f"{place}: no such frame; expected {first}{last}{' or more' if not last else ''}")
+    if no_label[row]:
+        last = " or more" if num_labels is None else f" to {num_labels - 1}, one of the file's {num_labels} actions"
+        raise InputError(f"{place}: label {tubes.label[row] - 1}; expected 0{last}")
+    raise InputError(f"{place}: {_say_box(tubes.boxes[row])}")
+
+
+def _bad_boxes(boxes: Floats) -> npt.NDArray[np.bool_]:
+    return np.asarray(~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] < boxes[:, :2]).any(axis=1), np.bool_)
+
+
+def _say_box(box: Floats) -> str:
+    text = "(" + ", ".join(f"{value:g}" for value in box) + ")"
+    fault = "has x2 < x1 or y2 < y1" if np.isfinite(box).all() else "is not four finite numbers"
+    return f"box {text} {fault}; expected x1, y1, x2, y2"
+
+
 def read_label_folder(folder: str | Path) -> UcfTubes:
     """`labels/Class/video/00009.txt`, a line `class x1 y1 x2 y2` a box, class and frame from 1.
 
@@ -137,19 +242,22 @@ def read_label_folder(folder: str | Path) -> UcfTubes:
     parents = list(dict.fromkeys(file.parent for file in files))
     number = {parent: k for k, parent in enumerate(parents)}
     frames = [_frame_of(file) for file in files]
-    rows = [
-        (number[file.parent], frame, row)
-        for file, frame in zip(files, frames, strict=True)
-        for row in _label_rows(file)
-    ]
+    rows = [(k, line, row) for k, file in enumerate(files) for line, row in _label_rows(file)]
     values = np.asarray([row for _, _, row in rows], np.float64).reshape(-1, 5)
+    label, boxes = values[:, 0], values[:, 1:]
+    no_label = ~((label >= 1) & (label < _LARGEST) & (label == np.floor(label)))
+    bad = no_label | _bad_boxes(boxes)
+    if bad.any():
+        row = int(bad.argmax())
+        wrong = f"class {label[row]:g}; expected a whole number, from 1" if no_label[row] else _say_box(boxes[row])
+        raise InputError(f"{at(files[rows[row][0]], rows[row][1])}: {wrong}")
     return UcfTubes(
         videos=tuple("/".join(parent.resolve().parts[-2:]) for parent in parents),
-        video=np.asarray([video for video, _, _ in rows], np.int64),
-        frame=np.asarray([frame for _, frame, _ in rows], np.int64),
-        boxes=values[:, 1:],
+        video=np.asarray([number[files[k].parent] for k, _, _ in rows], np.int64),
+        frame=np.asarray([frames[k] for k, _, _ in rows], np.int64),
+        boxes=boxes,
         tube=np.zeros(len(rows), np.int64),
-        label=values[:, 0].astype(np.int64),
+        label=label.astype(np.int64),
         num_frames=np.full(len(parents), -1),
     )
 
@@ -160,7 +268,7 @@ def _frame_of(file: Path) -> int:
     return int(file.stem) - 1
 
 
-def _label_rows(file: Path) -> Iterator[list[float]]:
+def _label_rows(file: Path) -> Iterator[tuple[int, list[float]]]:
     for line, text in enumerate(file.read_text().splitlines(), start=1):
         if not text.strip():
             continue
@@ -170,4 +278,4 @@ def _label_rows(file: Path) -> Iterator[list[float]]:
             row = []
         if len(row) != 5:
             raise InputError(f"{at(file, line)}: {text!r}; expected 'class x1 y1 x2 y2'")
-        yield row
+        yield line, row

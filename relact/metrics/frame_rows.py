@@ -17,7 +17,7 @@ import numpy as np
 
 from relact.errors import InputError, at
 from relact.interop.ava_csv import AvaTable, read_ava_csv
-from relact.interop.ucf24 import PICTURE, UcfTubes, is_annotation, read_annotation, read_label_folder
+from relact.interop.ucf24 import PICTURE, UcfTubes, is_annotation, listed_videos, read_annotation, read_label_folder
 from relact.interop.unpickle import restricted_load
 from relact.labels import LabelMap
 from relact.metrics.ap_rules import Bools, Floats, Ints
@@ -119,9 +119,9 @@ def _of_tubes(path: Path, tubes: UcfTubes) -> FrameRows:
 
 def _chosen(path: Path, content: object, split: str | Path | None) -> tuple[list[str] | None, str]:
     beside = path.parent / SPLIT
-    if split is None and isinstance(content, dict) and content.get("test_videos"):
-        first = content["test_videos"][0]  # of the first split
-        return list(dict.fromkeys(map(str, first))), "test videos of split 1 in the annotation"
+    has_own = split is None and isinstance(content, dict) and "test_videos" in content
+    if own := listed_videos(path, content, "test_videos") if has_own else []:
+        return list(dict.fromkeys(own[0])), "test videos of split 1 in the annotation"
     if split is None and (content is None or not beside.is_file()):
         return None, "all annotated videos"
     listed = Path(split or beside)

@@ -19,6 +19,7 @@ from relact.data.samples import Sample, Truth
 from relact.errors import InputError
 from relact.interop.ava_csv import read_ava_csv
 from relact.interop.box_files import read_boxes
+from relact.interop.box_table import place
 from relact.labels import LabelMap
 from relact.types import Keyframe
 
@@ -49,7 +50,11 @@ class BoxesConfig:
 
 
 class Detections:
-    """The boxes of a file by keyframe, in rows of (box, action); action -1 where there is none."""
+    """The boxes of a file by keyframe, in rows of (box, action); action -1 where there is none.
+
+    Raises InputError as the readers of boxes do, and naming the line of a score outside 0 to 1. Beside an action a
+    whole number passes: PySlowFast lists the ground truth among its boxes, whose last column is the person.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -59,21 +64,43 @@ class Detections:
             self.action = np.concatenate([np.full(len(table), -1), table.label_id])
             names, code, micro = table.videos, table.video[source], np.rint(table.instant[source] * 1e6)
             self.boxes, self.score = table.boxes[source], table.score[source]
+            line, self._word = table.line[source], table.line_word
         else:  # here, beside an action, too, the last column is the box's score
             rows = read_ava_csv(path, "boxes")
             assert rows.score is not None
             names, code, micro = rows.videos, rows.video, rows.microseconds
             self.boxes, self.action, self.score = rows.boxes, rows.action, rows.score
+            line, self._word = rows.lines, "line"
+            person = (rows.action >= 0) & (rows.score == np.floor(rows.score))
+            wrong = ~person & ~((rows.score >= 0) & (rows.score <= 1 + 1e-6))
+            if wrong.any():
+                row = int(wrong.argmax())
+                raise InputError(f"{rows.where(row)}: score {rows.score[row]:g}; expected a detector's, from 0 to 1")
         order = np.lexsort((micro, code))
         self.boxes, self.action, self.score = self.boxes[order], self.action[order], self.score[order]
+        self._line = line[order]
         changes = (np.diff(code[order]) != 0) | (np.diff(micro[order]) != 0)
-        starts = np.flatnonzero(np.concatenate([[len(order) > 0], changes])) if len(order) else np.zeros(0, np.int64)
-        ends = np.append(starts[1:], len(order))
+        starts = np.flatnonzero(np.append(True, changes)[: len(order)])
+        ends = np.append(starts, len(order))[1:]
         firsts = order[starts]
         self._rows = {
             (names[v], int(m)): slice(int(a), int(b))
             for v, m, a, b in zip(code[firsts], micro[firsts], starts, ends, strict=True)
         }
+
+    def check_actions(self, labels: LabelMap) -> None:
+        """Raises InputError naming the first row whose action is neither in the map nor one of AVA's 80, of which a
+        map may leave some out.
+        """
+        known = np.array([-1, *labels.ids, *LabelMap.load("ava").ids])
+        strange = np.flatnonzero(~np.isin(self.action, known))
+        if len(strange):
+            row = int(strange[self._line[strange].argmin()])
+            ids = f"the {len(labels)} ids of the label map in {min(labels.ids)} to {max(labels.ids)}"
+            where = place(str(self.path), int(self._line[row]), self._word)
+            raise InputError(
+                f"{where}: action {self.action[row]}; expected one of {ids}, or none; are these boxes of this data set?"
+            )
 
     def keyframes(self) -> Iterator[tuple[str, int]]:
         """(video, microseconds) of every keyframe with boxes."""
@@ -106,16 +133,22 @@ def with_boxes(
 
     In training annotated and detected people stand side by side; in tests the detected ones alone, and the annotation
     becomes what they are judged by. `empty` makes a keyframe that the annotation does not have, or None where there
-    must be none. Raises InputError where no keyframe of the file is one of the samples'.
+    must be none. Raises InputError where the file has no box, where none of its keyframes is one of the samples', and
+    for an action that means nothing.
     """
+    found.check_actions(labels)
     known = {(sample.key.video, round(sample.stamp * 1e6)): sample for sample in samples}
+    if known and next(found.keyframes(), None) is None:
+        raise InputError(
+            f"{found.path}: has no box, so that nobody would be left at {len(known)} annotated keyframes; expected a "
+            "detector's boxes; write it again, or leave data.train_boxes.file or data.val_boxes.file out"
+        )
     if known and not any(key in known for key in found.keyframes()):
         first = next(iter(known))
-        some = next(found.keyframes(), None)
-        told = "is empty" if some is None else f'has "{some[0]}" at {some[1] / 1e6:g} s'
+        some = next(found.keyframes())
         raise InputError(
             f'{found.path}: none of its keyframes is annotated: the annotation has "{first[0]}" at '
-            f"{first[1] / 1e6:g} s, the file {told}; are these boxes of another split?"
+            f'{first[1] / 1e6:g} s, the file has "{some[0]}" at {some[1] / 1e6:g} s; are these boxes of another split?'
         )
     for video, micro in found.keyframes():
         if (video, micro) not in known and (new := empty(video, micro / 1e6)) is not None:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from relact.errors import InputError, at
-from relact.interop.box_table import BoxTable, Floats, make_table
+from relact.interop.ava_csv import SLACK
+from relact.interop.box_table import BoxTable, Floats, Ints, make_table
 
 
 class _Entry(NamedTuple):
@@ -17,10 +18,15 @@ class _Entry(NamedTuple):
     time_s: float
     boxes: Floats  # [N, 5], score last
     label: list[tuple[int, int]]  # (row, action id)
+    key: str
 
 
 def read(path: str | Path, content: object, units: str | None) -> BoxTable:
-    """A table from the pickle's content. Raises InputError naming the entry that is of no known layout."""
+    """A table from the pickle's content.
+
+    Raises InputError naming the entry that is of no known layout, or has a box outside the picture or a score outside
+    0 to 1.
+    """
     if isinstance(content, dict):
         entries = list(_proposals(path, content))
     elif isinstance(content, (tuple, list)):
@@ -31,6 +37,7 @@ def read(path: str | Path, content: object, units: str | None) -> BoxTable:
     code = {video: k for k, video in enumerate(videos)}
     rows = np.concatenate([np.zeros((0, 5)), *(entry.boxes for entry in entries)])
     length = np.asarray([len(entry.boxes) for entry in entries], np.int64)
+    _check(path, entries, rows, length, units)
     number = np.repeat(np.arange(1, len(entries) + 1), length)
     video = np.asarray([code[entry.video] for entry in entries], np.int64)
     time = np.asarray([entry.time_s for entry in entries], np.float64)
@@ -59,6 +66,30 @@ def read(path: str | Path, content: object, units: str | None) -> BoxTable:
     )
 
 
+def _check(path: str | Path, entries: Sequence[_Entry], rows: Floats, length: Ints, units: str | None) -> None:
+    """Raises InputError for the first row of a box or score that cannot be."""
+    boxes, score = rows[:, :4], rows[:, 4]
+    problems = np.zeros((4, len(rows)), np.bool_)
+    problems[0] = ~np.isfinite(boxes).all(axis=1)
+    problems[1] = (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
+    problems[2] = ((boxes < -SLACK) | (boxes > 1 + SLACK)).any(axis=1) & (units != "pixel")
+    problems[3] = ~((score >= 0) & (score <= 1 + 1e-6))
+    bad = problems.any(axis=0)
+    if not bad.any():
+        return
+    row = int(bad.argmax())
+    number = int(np.searchsorted(np.cumsum(length), row, side="right"))
+    person = row - int(length[:number].sum()) + 1
+    say = (
+        "is not four finite numbers; expected x1, y1, x2, y2 and a score",
+        "has x2 < x1 or y2 < y1; expected x1, y1, x2, y2 and a score",
+        "lies outside the picture, which is 0 to 1. Pixel boxes? add --box-units pixel",
+        f"has the score {score[row]:g}; expected x1, y1, x2, y2 and a score from 0 to 1",
+    )[int(problems[:, row].argmax())]
+    box = "(" + ", ".join(f"{value:g}" for value in boxes[row]) + ")"
+    raise InputError(f"{at(path)} entry {number + 1} ({entries[number].key!r}) row {person}: box {box} {say}")
+
+
 def _expected() -> str:
     return "expected proposals: a dict of 'video,0902' to an array [N, 5], or ACAR-Net's annotation"
 
@@ -66,12 +97,18 @@ def _expected() -> str:
 def _proposals(path: str | Path, content: Mapping[Any, Any]) -> Iterator[_Entry]:
     for number, (key, value) in enumerate(content.items(), start=1):
         video, comma, time = str(key).rpartition(",")
-        boxes = np.asarray(value)
+        try:
+            boxes = np.asarray(value)
+        except ValueError:  # rows of several lengths
+            boxes = np.asarray(None)
         if boxes.size == 0:
             boxes = np.zeros((0, 5))
-        if not comma or boxes.ndim != 2 or boxes.shape[1] not in (4, 5) or boxes.dtype.kind not in "fiu":
-            raise InputError(f"{at(path)} entry {number} ({key!r}): {_expected()}")
-        yield _Entry(video, _seconds(path, number, time), _scored(boxes.astype(np.float64)), [])
+        if not comma or boxes.ndim != 2 or boxes.shape[1] != 5 or boxes.dtype.kind not in "fiu":
+            unscored = boxes.ndim == 2 and boxes.shape[1] == 4
+            got = f"shape {list(boxes.shape)}" if boxes.dtype.kind in "fiu" else "no numbers"
+            hint = "; the fifth column is the score" if unscored else ""
+            raise InputError(f"{at(path)} entry {number} ({key!r}): {_expected()}, got {got}{hint}")
+        yield _Entry(video, _seconds(path, number, time), boxes.astype(np.float64), [], str(key))
 
 
 def _acar(path: str | Path, content: Sequence[Any]) -> Iterator[_Entry]:
@@ -86,11 +123,14 @@ def _acar(path: str | Path, content: Sequence[Any]) -> Iterator[_Entry]:
             people = entry["labels"]
             boxes = np.asarray([person["bounding_box"] for person in people], np.float64).reshape(-1, 4)
             label = [(row, index) for row, person in enumerate(people) for index in person.get("label", ())]
+            if any(index < 0 for _, index in label):
+                raise ValueError("a label below 0; expected indices into the classes")
             ids = [(row, int(classes[index]["id"])) for row, index in label] if classes is not None else []
             video, time = str(entry["video"]), str(entry["time"])
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise InputError(f"{at(path)} entry {number}: {_expected()} ({type(error).__name__}: {error})") from error
-        yield _Entry(video, _seconds(path, number, time), _scored(boxes), ids)
+        scored = np.column_stack([boxes, np.ones(len(boxes))])
+        yield _Entry(video, _seconds(path, number, time), scored, ids, f"{video},{time}")
 
 
 def _seconds(path: str | Path, number: int, text: str) -> float:
@@ -98,7 +138,3 @@ def _seconds(path: str | Path, number: int, text: str) -> float:
         return float(text)
     except ValueError:
         raise InputError(f"{at(path)} entry {number}: time {text!r}; expected seconds") from None
-
-
-def _scored(boxes: Floats) -> Floats:
-    return boxes if boxes.shape[1] == 5 else np.column_stack([boxes, np.ones(len(boxes))])

@@ -207,7 +207,20 @@ def test_bad_pickles_missing_files_and_choices(tmp_path: Path) -> None:
         ({"a,0902": np.zeros((2, 3))}, r"p.pkl entry 1 \('a,0902'\): expected proposals"),
         ({"a": np.zeros((1, 5))}, "entry 1"),
         ({"a,x": np.zeros((1, 5))}, "time 'x'"),
-        ({"a,1": np.asarray([[0, 0, np.nan, 1, 1]])}, "entry 1: .*finite"),
+        ({"a,1": np.asarray([[0, 0, np.nan, 1, 1]])}, r"entry 1 \('a,1'\) row 1: .*finite"),
+        ({"a,1": np.zeros((2, 4))}, r"entry 1 \('a,1'\): .*got shape \[2, 4\]; the fifth column is the score"),
+        ({"a,1": [[0, 0, 1, 1, 1], [0, 0]]}, r"entry 1 \('a,1'\): .*got no numbers"),
+        (
+            {"a,1": [], "a,2": np.asarray([[0, 0, 1, 1, 1], [0, 0, 1, 1, 7]])},
+            r"entry 2 \('a,2'\) row 2: .*7",
+        ),
+        ({"a,1": np.asarray([[0, 0, 1, 1, np.nan]])}, r"entry 1 \('a,1'\) row 1: .*score nan; .*from 0 to 1"),
+        ({"a,1": np.asarray([[0, 0, 1.2, 1, 1]])}, r"entry 1 \('a,1'\) row 1: .*outside.*--box-units pixel"),
+        ({"a,1": np.asarray([[0.5, 0, 0.2, 1, 1]])}, r"entry 1 \('a,1'\) row 1: .*x2 < x1"),
+        (
+            ([{"video": "a", "time": "1", "labels": [{"bounding_box": [0, 0, 1, 1], "label": [-1]}]}], [{"id": 3}]),
+            "entry 1: .*a label below 0",
+        ),
         (3, "expected proposals"),
         ([{"video": "a"}], "entry 1: expected proposals"),
     ):

@@ -1,6 +1,8 @@
 """The public data sets in their official layouts: keyframes, boxes, splits, and what is said of missing files."""
 
+import pickle
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from relact.data.ucf24 import UCF24Data
 from relact.errors import InputError
 from relact.labels import LabelMap
 from relact.types import Keyframe, View
-from tests.make_datasets import TRAIN_MOVIE, VAL_MOVIE, make_ava, make_kinetics, make_tubes
+from tests.make_datasets import LEFT, RIGHT, TRAIN_MOVIE, VAL_MOVIE, make_ava, make_kinetics, make_tubes
 from tests.make_video import number_of
 
 UCF = list(LabelMap.load("ucf24").names)
@@ -96,6 +98,43 @@ def test_boxes_of_another_split_are_refused(ava: Path):
     boxes = BoxesConfig(file=PSF)
     with pytest.raises(InputError, match=rf'has "{TRAIN_MOVIE}" at 902 s; are these boxes of another split'):
         AvaOfficialData(root=str(ava), val_boxes=boxes).samples("val")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (f"{{movie}},0902,{LEFT},,7", r"line 2: score 7; expected a detector's, from 0 to 1"),
+        (f"{{movie}},0902,{LEFT},12,1.5", r"line 2: score 1.5; expected a detector's"),
+        (f"{{movie}},0902,{LEFT},12,-0.5", r"line 2: score -0.5"),
+        (f"{{movie}},0902,{LEFT},4711,0.9", r"line 2: action 4711; expected one of the 60 ids of the label map"),
+        (f"{{movie}},0902,{LEFT},81,0.9", r"line 2: action 81; expected one of"),
+    ],
+)
+def test_a_detectors_rows_that_mean_nothing_are_refused(ava: Path, tmp_path: Path, row: str, message: str):
+    file = tmp_path / "boxes.csv"
+    file.write_text(f"{VAL_MOVIE},0903,{LEFT},,0.9\n{row.format(movie=VAL_MOVIE)}\n")
+    data = AvaOfficialData(root=str(ava), val_boxes=BoxesConfig(file=str(file)))
+    with pytest.raises(InputError, match=rf"boxes.csv {message}"):
+        data.samples("val")
+
+
+def test_rows_of_ground_truth_and_of_actions_that_are_not_judged_pass_as_boxes(ava: Path, tmp_path: Path):
+    file = tmp_path / "boxes.csv"
+    rows = (f"{LEFT},12,7", f"{RIGHT},2,0.9", f"{RIGHT},-1,0.9")  # a person's id; one of the 80; none
+    file.write_text("".join(f"{TRAIN_MOVIE},0902,{row}\n" for row in rows))
+    data = AvaOfficialData(root=str(ava), train_boxes=BoxesConfig(file=str(file), annotated=False))
+    sample = by_second(data.samples("train"))[902]
+    assert sorted(columns(sample, data.label_map().ids)) == [[], [12]]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("content", [b"", f"{VAL_MOVIE},0902\n".encode(), pickle.dumps({})])
+def test_boxes_of_nobody_are_told(ava: Path, tmp_path: Path, split: Literal["train", "val"], content: bytes):
+    file = tmp_path / ("boxes.pkl" if content.startswith(b"\x80") else "boxes.csv")
+    file.write_bytes(content)
+    boxes = BoxesConfig(file=str(file))
+    with pytest.raises(InputError, match=rf"{file.name}: has no box, .* left at \d annotated keyframes"):
+        AvaOfficialData(root=str(ava), train_boxes=boxes, val_boxes=boxes).samples(split)
 
 
 def test_all_that_is_not_there_is_listed_with_where_to_get_it(tmp_path: Path):

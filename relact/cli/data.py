@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from relact.cli.app import data_app, say
+from relact.cli.app import data_app, pairs, say
 from relact.errors import InputError
 
 if TYPE_CHECKING:
-    from relact.data.check import SetCheck
+    from relact.data.check import SetCheck, Statistics
+    from relact.data.check_sets import SplitsCheck
 
 Tools = Literal["cvat", "via", "coco", "mot", "labelstudio"]
 
@@ -145,7 +146,15 @@ def data_export(
 
 @data_app.command("check")
 def data_check(
-    folder: Annotated[Path, typer.Argument(help="A folder with videos/, groundtruth.csv and labels.csv.")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="A folder with videos/, groundtruth.csv and labels.csv; or --recipe's data.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Check both splits of this recipe's data set, in its own layout, instead.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="With --recipe: change a setting: data.root=ucf24.")
+    ] = None,
     truth: Annotated[str, typer.Option(help="The ground truth below the folder (data.train, data.val).")] = (
         "groundtruth.csv"
     ),
@@ -167,7 +176,20 @@ def data_check(
     Status: 0 fine (maybe with warnings), 1 problems, 2 unusable.
 
     Example: relact data check mydata --page check.html
+
+    Example: relact data check ucf24 --recipe ucf24_slowfast_r50
     """
+    if recipe is not None:
+        below = {"--truth": truth != "groundtruth.csv", "--labels": labels != "labels.csv",
+                 "--videos": videos != "videos", "--exclude": exclude is not None, "--start": start != 0,
+                 "--page": page is not None, "--write-good": write_good is not None}  # fmt: skip
+        _check_recipe(recipe, folder, settings or [], [name for name, given in below.items() if given], decode, as_json)
+        return
+    if folder is None or settings:
+        raise InputError(
+            "data check: --set belongs to --recipe NAME" if settings else
+            "data check: expected a folder, or --recipe NAME to check the data set of a recipe"
+        )  # fmt: skip
     from relact.data.check import check
 
     checked = check(
@@ -187,18 +209,40 @@ def data_check(
     if as_json:
         print(json.dumps(checked.to_json(), indent=2, ensure_ascii=False))
     else:
-        _show(checked)
+        _show(checked.statistics)
+        _show_findings(checked)
     if write_good is not None:
         say(f"{int(checked.rows.usable.sum())} good rows are in {write_good}")
     if checked.problems:
         raise typer.Exit(1)
 
 
-def _show(checked: "SetCheck") -> None:
-    """The statistics, bars, and what was found."""
-    s = checked.statistics
+def _check_recipe(
+    name: str, folder: Path | None, settings: list[str], others: list[str], decode: bool, as_json: bool
+) -> None:
+    """`data check --recipe`; `others`: options that were given and do not go with it."""
+    from relact import recipes as shipped
+    from relact.data.check_sets import check_splits
+    from relact.recipe import override
+
+    if others:
+        raise InputError(f"data check: {others[0]} does not go with --recipe; its data has settings: --set data.…")
+    root = {} if folder is None else {"data.root": json.dumps(str(folder))}
+    checked = check_splits(override(shipped.load(name), {**root, **pairs(settings)}).data, decode=decode)
+    if as_json:
+        print(json.dumps(checked.to_json(), indent=2, ensure_ascii=False))
+    else:
+        for split, statistics in checked.splits.items():
+            _show(statistics, f"{split}: ")
+        _show_findings(checked)
+    if checked.problems:
+        raise typer.Exit(1)
+
+
+def _show(s: "Statistics", title: str = "") -> None:
+    """What there is, and bars."""
     print(
-        f"{s.videos} videos, {s.seconds:.1f} s, {s.keyframes} keyframes ({s.empty_keyframes} without people), "
+        f"{title}{s.videos} videos, {s.seconds:.1f} s, {s.keyframes} keyframes ({s.empty_keyframes} without people), "
         f"{s.people} people, {s.boxes} boxes ({s.boxes_without_id} without an id), at most {s.most_people} a keyframe"
     )
     most, wide = max(s.examples.values(), default=0), max(map(len, s.examples), default=0)
@@ -206,6 +250,9 @@ def _show(checked: "SetCheck") -> None:
         print(f"{count:7}  {name:<{wide}}  {'█' * round(40 * count / max(most, 1)) or ('▏' if count else '')}".rstrip())
     for first, second, count in s.together[:10]:
         print(f"{count:7}  {first} + {second}")
+
+
+def _show_findings(checked: "SetCheck | SplitsCheck") -> None:
     for found in checked.findings:
         print(f"{found.severity}: {found.kind} ({found.count})")
         for example in found.examples:

@@ -63,6 +63,12 @@ class AvaData:
         file = Path(self.root) / self.labels
         return LabelMap.load(file if file.is_file() else self.labels)
 
+    def annotation_files(self, split: Literal["train", "val"]) -> list[tuple[Path, Path | None]]:
+        """The csv of a split, and its excluded timestamps."""
+        root = Path(self.root)
+        skip = root / self.exclude if self.exclude is not None and split == "train" else None
+        return [(root / (self.train if split == "train" else self.val), skip)]
+
     def samples(self, split: Literal["train", "val"]) -> list[Sample]:
         """Every annotated keyframe of a split. Ids are those of `tracks`, else of the annotation, else of `link`.
 
@@ -71,9 +77,10 @@ class AvaData:
         for a file of tracks that has no ids, or none for these people.
         """
         refuse_unfinished(Path(self.root))
-        table = read_ava_csv(Path(self.root) / (self.train if split == "train" else self.val), "groundtruth")
+        [(truth, out)] = self.annotation_files(split)
+        table = read_ava_csv(truth, "groundtruth")
         files = self._files(table.videos)
-        skip = self._excluded() if split == "train" else set()
+        skip = set() if out is None else excluded(out)
 
         def place(video: str, second: float) -> tuple[Path, float]:
             return files[video], second - self.start
@@ -98,9 +105,6 @@ class AvaData:
                 f"{folder}: {len(missing)} of {len(videos)} videos are missing, such as {', '.join(missing[:5])}"
             )
         return known
-
-    def _excluded(self) -> set[Keyframe]:
-        return set() if self.exclude is None else excluded(Path(self.root) / self.exclude)
 
 
 def keyframes_of(table: AvaTable, labels: LabelMap, place: Place) -> Iterator[Sample]:

@@ -60,6 +60,11 @@ class AvaKineticsData(JudgedAsAva):
     cap: int = Field(default=50, ge=0)
     """best rows a keyframe that the metric counts; 0 = all"""
 
+    def annotation_files(self, split: Literal["train", "val"]) -> list[tuple[Path, Path | None]]:
+        """The csv of a split, which excludes nothing, and AVA's."""
+        own = Path(self.root) / self.annotations / f"kinetics_{split}_v1.0.csv"
+        return [(own, None), *(self.ava.annotation_files(split) if self.ava is not None else ())]
+
     def samples(self, split: Literal["train", "val"]) -> list[Sample]:
         """Every keyframe of a split: AVA's, ticks in seconds, and Kinetics', ticks in thousandths of a second.
 
@@ -68,7 +73,7 @@ class AvaKineticsData(JudgedAsAva):
         """
         root, labels = Path(self.root), self.label_map()
         boxes = self.train_boxes if split == "train" else self.val_boxes
-        file = root / self.annotations / f"kinetics_{split}_v1.0.csv"
+        file = self.annotation_files(split)[0][0]
         wanted = {file: ANNOTATION, root / (self.frames or self.videos): EXTRACTED if self.frames else CLIPS}
         if boxes.file is not None:
             wanted[root / boxes.file] = BOXES

@@ -95,6 +95,10 @@ class AvaOfficialData(JudgedAsAva):
     cap: int = Field(default=50, ge=0)
     """best rows a keyframe that the metric counts: 50 (the official evaluator), 0 = all (PySlowFast, MMAction2)"""
 
+    def annotation_files(self, split: Literal["train", "val"]) -> list[tuple[Path, Path | None]]:
+        """The csv of a split, and its excluded timestamps."""
+        return [(self._annotation(split), self._annotation(f"{split}_excluded_timestamps"))]
+
     def samples(self, split: Literal["train", "val"]) -> list[Sample]:
         """Every keyframe of a split from second 902 to 1798 that is not excluded.
 

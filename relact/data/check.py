@@ -5,9 +5,10 @@ knowing. `check` goes on, and `write_good` writes a ground truth without the fau
 """
 
 import csv
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from relact.data.check_rows import Bools, Finding, Findings, Floats, Ints, Truth
 from relact.data.decode import FrameStream, VideoIndex, video_index
 from relact.data.folder import LABELS, TRUTH, VIDEOS, check_complete
 from relact.data.places import VIDEO_SUFFIXES
+from relact.data.sampling import Size
 from relact.errors import InputError, at
 from relact.interop.ava_csv import read_excluded
 from relact.labels import SHIPPED, LabelMap
@@ -22,6 +24,15 @@ from relact.labels import SHIPPED, LabelMap
 _JUMP_S, _JUMP, _FAR = 1.5, 2.0, 0.25
 """Within so many seconds a person who leaves their box and moves by more than two diagonals of the smaller one, and by
 a quarter of the picture, may be somebody else."""
+
+
+class Seen(NamedTuple):
+    """What was found of a video's file."""
+
+    seconds: float
+    """from the first frame to the last"""
+    size: Size
+    frames: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,13 +109,14 @@ def check(
         raise InputError(f"{root / truth}: no row in it that can be read ({first})")
     label_map = _labels(root, labels, found)
     files, indices = _videos(root / videos, rows, found, decode)
-    _check_actions(rows, label_map, labels, found)
+    check_actions(rows, label_map, labels, found)
     lengths = {name: float(index.times[-1]) for name, index in indices.items()}
     _check_seconds(rows, lengths, start, found)
-    _check_people(rows, found)
+    check_people(rows, found)
     if exclude is not None:
-        _check_excluded(rows, root / exclude, found)
-    statistics = _statistics(rows, label_map, indices)
+        check_excluded(rows, root / exclude, found)
+    seen = {name: Seen(lengths[name], index.info.size, len(index.times)) for name, index in indices.items()}
+    statistics = statistics_of(rows, label_map, seen)
     for name in (name for name, count in statistics.examples.items() if not count):
         found.add("warning", "classes without an example", f"{labels}: {name}")
     if write_good is not None:
@@ -171,18 +183,26 @@ def _videos(
         if file is None:
             _mark_video(rows, code, "missing videos", _missing(name, known, folder), found)
             continue
-        try:
-            indices[name] = video_index(file)
-            cut = _cut(file, indices[name], decode)
-        except InputError as error:
-            _mark_video(rows, code, "videos that cannot be read", str(error), found)
-            continue
-        if cut:
-            found.add("problem", "videos that are cut off or damaged", f"{file}: {cut}")
+        index = index_of(rows, code, file, found, decode)
+        if index is not None:
+            indices[name] = index
     others = [str(known[name]) for name in known if name not in rows.videos]
     if others:
         found.add("ignored", "videos without labels", *others)
     return {name: known[name] for name in indices}, indices
+
+
+def index_of(rows: TruthRows, code: int, file: Path, found: Findings, decode: bool) -> VideoIndex | None:
+    """Of a video that can be read; None, and its rows marked, for another."""
+    try:
+        index = video_index(file)
+        cut = _cut(file, index, decode)
+    except InputError as error:
+        _mark_video(rows, code, "videos that cannot be read", str(error), found)
+        return None
+    if cut:
+        found.add("problem", "videos that are cut off or damaged", f"{file}: {cut}")
+    return index
 
 
 def _missing(name: str, known: dict[str, Path], folder: Path) -> str:
@@ -211,7 +231,8 @@ def _cut(path: Path, index: VideoIndex, decode: bool) -> str | None:
     return None
 
 
-def _check_actions(rows: TruthRows, labels: LabelMap | None, name: str, found: Findings) -> None:
+def check_actions(rows: TruthRows, labels: LabelMap | None, name: str, found: Findings) -> None:
+    """Actions that the label map does not have."""
     if labels is None:
         return
     action = rows.values[:, 5]
@@ -245,7 +266,7 @@ def _check_seconds(rows: TruthRows, lengths: dict[str, float], start: float, fou
     rows.mark(close, "seconds a little beyond the end (the last frame stands for them)", found, say, "warning")
 
 
-def _check_people(rows: TruthRows, found: Findings) -> None:
+def check_people(rows: TruthRows, found: Findings) -> None:
     """Rows that come twice, ids that come twice in a keyframe, keyframes with and without people, jumps."""
     micro = rows.microseconds
     keys = np.column_stack([rows.video, micro, rows.values[:, 1:7]]).astype(np.float64)
@@ -289,7 +310,8 @@ def _check_jumps(rows: TruthRows, mine: Bools, micro: Ints, found: Findings, who
     rows.mark(bad, "persons who jump", found, lambda row: f"{who(row)}: far from the keyframe before", "warning")
 
 
-def _check_excluded(rows: TruthRows, path: Path, found: Findings) -> None:
+def check_excluded(rows: TruthRows, path: Path, found: Findings) -> None:
+    """Rows of keyframes that the file of excluded timestamps names."""
     excluded = read_excluded(path)
     code = {name: k for k, name in enumerate(rows.videos)}
     keys = [(code.get(excluded.videos[v], -1), m) for v, m in zip(excluded.video, excluded.microseconds, strict=True)]
@@ -319,7 +341,8 @@ def _among(keys: Ints, wanted: Ints) -> Bools:
     return np.isin(group.reshape(-1)[: len(keys)], group.reshape(-1)[len(keys) :])
 
 
-def _statistics(rows: TruthRows, labels: LabelMap | None, indices: dict[str, VideoIndex]) -> Statistics:
+def statistics_of(rows: TruthRows, labels: LabelMap | None, seen: Mapping[str, Seen]) -> Statistics:
+    """What the good rows hold; `seen`: what is known of the videos that can be read, by name."""
     micro, people = rows.microseconds, rows.people
     names = {label.id: label.name for label in labels} if labels is not None else {}
     keys = np.column_stack([rows.video, micro, rows.values[:, [1, 2, 3, 4, 6]]])[people]
@@ -334,12 +357,12 @@ def _statistics(rows: TruthRows, labels: LabelMap | None, indices: dict[str, Vid
     with_id = boxes[boxes[:, 6] >= 0]
     used = {rows.videos[k] for k in np.unique(rows.video[rows.good]).tolist()}
     sizes: dict[str, int] = {}
-    for name in used & indices.keys():
-        width, height = indices[name].info.size
+    for name in used & seen.keys():
+        width, height = seen[name].size
         sizes[f"{width}x{height}"] = sizes.get(f"{width}x{height}", 0) + 1
     return Statistics(
         videos=len(used),
-        seconds=round(sum(float(indices[name].times[-1]) for name in used & indices.keys()), 3),
+        seconds=round(sum(seen[name].seconds for name in used & seen.keys()), 3),
         keyframes=all_keyframes,
         empty_keyframes=all_keyframes - len(per_keyframe),
         people=len(np.unique(with_id[:, [0, 6]], axis=0)),

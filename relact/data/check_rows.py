@@ -72,6 +72,7 @@ class TruthRows:
     values: Floats
     columns: Ints
     lines: Ints
+    """of the file, from 1; 0 where it has none: a pickle of tubes, whose times are frames from 1"""
     good: Bools
     """rows without a fault: `[R]`; further checks take more away"""
     absent: Bools
@@ -95,11 +96,18 @@ class TruthRows:
         """The keyframes' time; 0 where it is no number."""
         return np.rint(np.where(np.isfinite(self.values[:, 0]), self.values[:, 0], 0) * 1e6).astype(np.int64)
 
+    def where(self, row: int) -> str:
+        """File and line; the video and its frame where the file has no lines."""
+        line = int(self.lines[row])
+        if line > 0:
+            return at(self.path, line)
+        return f"{self.path}: {self.videos[self.video[row]]}, frame {self.values[row, 0]:g}"
+
     def mark(self, bad: Bools, kind: str, found: Findings, say: Callable[[int], str], severity: Severity) -> None:
         """Adds a finding for the `bad` rows; a problem makes them not good."""
         rows = np.flatnonzero(bad)
         if len(rows):
-            examples = [f"{at(self.path, int(self.lines[row]))}: {say(row)}" for row in rows[:EXAMPLES].tolist()]
+            examples = [f"{self.where(row)}: {say(row)}" for row in rows[:EXAMPLES].tolist()]
             found.add(severity, kind, *examples, count=len(rows))
             if severity == "problem":
                 self.good &= ~bad
@@ -140,7 +148,7 @@ def read_truth(path: Path, found: Findings) -> TruthRows:
         good=np.ones(len(lines), np.bool_),
         absent=np.zeros(len(lines), np.bool_),
     )
-    _check_numbers(rows, found)
+    check_numbers(rows, found)
     if not text.endswith(("\n", "\r")) and len(rows) > 1 and columns[-1] < min(columns[:-1]):
         last = np.arange(len(rows)) == len(rows) - 1
         rows.mark(last, "a last line that is cut off", found, lambda row: f"{columns[row]} columns", "problem")
@@ -189,7 +197,7 @@ def _row(cells: list[str], where: str, line: int, found: Findings) -> list[float
     return values
 
 
-def _check_numbers(rows: TruthRows, found: Findings) -> None:
+def check_numbers(rows: TruthRows, found: Findings) -> None:
     """What the reader of these files refuses, and boxes without area."""
     time, boxes, action, person = (rows.values[:, k] for k in (0, slice(1, 5), 5, 6))
     people = rows.columns > 2

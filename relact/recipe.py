@@ -34,6 +34,9 @@ from relact.train.optim import OptimConfig
 
 T = TypeVar("T")
 
+_PICKS = "data.source", "head", "head.name", "backbone", "backbone.family"
+"""settings that choose a class: `override` applies them first, whatever their order"""
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Recipe:
@@ -177,21 +180,39 @@ def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def override(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
-    """`{"optim.lr": "0.02", "head": "mrsn"}` as the command line gives them; values are JSON where they parse."""
+    """`{"optim.lr": "0.02", "head": "mrsn"}` as the command line gives them; values are JSON where they parse.
+
+    What chooses a class comes first, whatever the order: `{"data.root": "x", "data.source": "custom"}` keeps the root.
+    Raises InputError as `from_dict`.
+    """
     values = to_dict(recipe)
+    for path in [path for path in _PICKS if path in settings]:
+        _pick(values, path, _value(settings[path]))
     if values["roi"] is None and any(path.startswith("roi.") for path in settings):
-        values["roi"] = dataclasses.asdict(recipe.head.roi)
-    for path, text in settings.items():
+        values["roi"] = dataclasses.asdict(_head(values["head"]).roi)
+    rest = [path for path in settings if path not in _PICKS]
+    for path in sorted(rest, key=lambda path: path.count(".")):  # a group that is given whole, then what is in it
+        text = settings[path]
         *parents, last = path.split(".")
         place = values
         for step in parents:
             place = place.setdefault(step, {})
             if not isinstance(place, dict):
                 raise InputError(f"--set {path}: {step} is one value, not a group of settings")
-        place[last] = _named(path, _value(text))
-        if path.endswith("data.source"):
-            values["data"] = {"source": text}
+        place[last] = _value(text)
     return from_dict(values, "--set")
+
+
+def _pick(values: dict[str, Any], path: str, value: Any) -> None:
+    """A setting that says of which class a part is: the settings of another class go, as they mean nothing to it."""
+    part, _, field = path.partition(".")
+    before = values[part]
+    if not field or not isinstance(before, dict):
+        values[part] = _named(part, value)
+    elif before.get(field) == value or {before.get(field), str(value)} == {"ava", "custom"}:  # one class
+        values[part] = {**before, field: value}
+    else:
+        values[part] = _named(part, value) if part == "head" else {field: value}
 
 
 def _named(path: str, value: Any) -> Any:

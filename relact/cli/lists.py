@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from relact.cli.app import app, print_rows, screen, weights_app
+from relact.errors import InputError
 
 recipes_app = typer.Typer(help="The recipes: list, show.")
 app.add_typer(recipes_app, name="recipes")
@@ -15,10 +16,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 
 @recipes_app.callback(invoke_without_command=True)
-def recipes(context: typer.Context) -> None:
+def recipes(context: typer.Context, as_json: Json = False) -> None:
     """The recipes that ship, beside the rows of the papers' tables; `show NAME` prints one with its sources."""
     if context.invoked_subcommand is None:
-        recipes_list()
+        recipes_list(as_json)
+    elif as_json:
+        raise InputError(f"recipes: write --json behind {context.invoked_subcommand}")
 
 
 @recipes_app.command("list")

@@ -10,13 +10,21 @@ from pydantic.dataclasses import dataclass
 
 from relact.config import STRICT
 from relact.data.decode import probe
-from relact.data.places import VIDEO_SUFFIXES, refuse_unfinished
+from relact.data.places import VIDEO_SUFFIXES, check_files
 from relact.data.samples import Protocol, Sample, people_of_keyframe
 from relact.data.tracks import linked, tracks_of_file
 from relact.errors import InputError
 from relact.interop.ava_csv import AvaTable, read_ava_csv, read_excluded
-from relact.labels import LabelMap
+from relact.labels import SHIPPED, LabelMap
 from relact.types import Keyframe
+
+TRUTH = "the ground truth, video,second,x1,y1,x2,y2,action,person a line (data.train, data.val)"
+LABELS = "the actions, id,name,group,evaluated a line, or the name of a shipped map (data.labels)"
+VIDEOS = "a folder of the videos, named as in the ground truth (data.videos)"
+REMEDY = (
+    "make the folder of your own labels with relact data convert, a generated one with relact data stage or relact "
+    "data toy, or give the one you have: --set data.root=FOLDER"
+)
 
 Place = Callable[[str, float], tuple[Path, float]]
 """A video's name and an annotation's second → the file, and the seconds from its first frame."""
@@ -61,6 +69,8 @@ class AvaData:
     def label_map(self) -> LabelMap:
         """The actions, in the order of the classifier's outputs."""
         file = Path(self.root) / self.labels
+        if not self._has_labels():
+            self._check("train", "val")
         return LabelMap.load(file if file.is_file() else self.labels)
 
     def annotation_files(self, split: Literal["train", "val"]) -> list[tuple[Path, Path | None]]:
@@ -76,7 +86,7 @@ class AvaData:
         are missing, for actions that the label map does not have, and for keyframes past the end of their video; and
         for a file of tracks that has no ids, or none for these people.
         """
-        refuse_unfinished(Path(self.root))
+        self._check(split)
         [(truth, out)] = self.annotation_files(split)
         table = read_ava_csv(truth, "groundtruth")
         files = self._files(table.videos)
@@ -94,10 +104,20 @@ class AvaData:
         check_ends(samples)
         return samples
 
+    def _has_labels(self) -> bool:
+        return self.labels in SHIPPED or (Path(self.root) / self.labels).is_file() or Path(self.labels).is_file()
+
+    def _check(self, *splits: Literal["train", "val"]) -> None:
+        """Raises InputError that lists what is not there, and how such a folder is made."""
+        root = Path(self.root)
+        wanted = {path: TRUTH for split in splits for path, _ in self.annotation_files(split)}
+        if not self._has_labels():
+            wanted[root / self.labels] = LABELS
+        wanted[root / self.videos] = VIDEOS
+        check_files("labels in AVA's format", root, wanted, REMEDY)
+
     def _files(self, videos: tuple[str, ...]) -> dict[str, Path]:
         folder = Path(self.root) / self.videos
-        if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder; put the videos there or set data.videos")
         known = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in VIDEO_SUFFIXES}
         missing = [name for name in videos if name not in known]
         if missing:

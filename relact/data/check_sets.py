@@ -56,7 +56,7 @@ def check_splits(data: DataSet, *, decode: bool = False) -> SplitsCheck:
     read: dict[str, list[Sample]] = {}
     refused: dict[str, InputError] = {}
     for split in SPLITS[:1] if data.judges_training else SPLITS:
-        title = "train and val" if data.judges_training else split
+        title: str = "train and val" if data.judges_training else split
         try:
             read[title] = data.samples(split)
         except InputError as error:

@@ -49,8 +49,10 @@ def load(source: str) -> Recipe:
     if path.is_dir() or path.suffix == ".json":
         return read(path / "recipe.json" if path.is_dir() else path)
     near = get_close_matches(source, RECIPES, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise InputError(f"no recipe named {source!r}: there are {', '.join(available())}, or give a recipe.json{hint}")
+    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    raise InputError(
+        f"no recipe named {source!r}{hint} `relact recipes` lists all; or give a recipe.json or file.py:name"
+    )
 
 
 def _from_python(path: Path, function: str) -> Recipe:

@@ -67,7 +67,7 @@ def list_videos(arguments: Sequence[str], out: Path) -> list[Video]:
     found: dict[str, _Found] = {}
     for argument, where in _spread(arguments):
         for one in _found(argument, out, where):
-            found.setdefault(one.source, one)
+            found.setdefault(_identity(one.source), one)
     if not found:
         raise InputError(f"{', '.join(arguments)}: no videos; expected files ending in {', '.join(VIDEO_SUFFIXES)}")
     entries = list(found.values())
@@ -134,7 +134,16 @@ def _found(argument: str, out: Path, where: str) -> Iterator[_Found]:
     elif Path(argument).is_dir():
         yield from _in_folder(Path(argument).absolute(), out.absolute())
     else:
-        yield _of_file(Path(argument).absolute(), 1)
+        path = Path(argument).absolute()
+        yield _of_file(path.parent.resolve() / path.name if ".." in path.parts else path, 1)
+
+
+def _identity(source: str) -> str:
+    """The same for all spellings of a file; a link to a video under another name is a video of its own."""
+    if _scheme(source):
+        return source
+    path = Path(source)
+    return str(path.parent.resolve() / path.name)
 
 
 def _in_folder(folder: Path, out: Path) -> Iterator[_Found]:

@@ -15,7 +15,9 @@ from relact.train.loop import IMMATERIAL
 
 FREE = {"name", "data.root", *(f"train.{field}" for field in IMMATERIAL)}
 """what may be another when a run goes on; that the data is the same is seen from the data"""
-SHOWN = 6
+SHOWN = 12
+_CLASSES = "head.name", "backbone.family", "data.source", "optim.kind", "loss.kind"
+"""settings that others hang on: shown first where they differ"""
 
 
 def begin(
@@ -42,7 +44,8 @@ def begin(
 
 def _require_same(out: Path, state: dict[str, Any], recipe: Recipe, samples: Sequence[Sample]) -> None:
     before, now = settings_of(from_dict(state["recipe"], str(out / STATE))), settings_of(recipe)
-    other = [name for name in sorted({*before, *now} - FREE) if before.get(name) != now.get(name)]
+    other = [name for name in {*before, *now} - FREE if before.get(name) != now.get(name)]
+    other.sort(key=lambda name: (_CLASSES.index(name) if name in _CLASSES else len(_CLASSES), name))
     if other:
         shown = [f"{name}: was {before.get(name)!r}, now {now.get(name)!r}" for name in other[:SHOWN]]
         more = [f"and {len(other) - SHOWN} more"] if len(other) > SHOWN else []

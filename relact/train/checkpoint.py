@@ -29,6 +29,9 @@ BANKS = "bank.*.safetensors"
 """rows of an online memory; the number is that of the steps done"""
 FORMAT = 2
 """of the saved state"""
+_BROKEN = RuntimeError, UnpicklingError, EOFError, LookupError, ValueError, TypeError, AttributeError, OSError
+"""what torch raises for a file that is none of its own, or half of one"""
+_NO_STATE = "not the state of a run: it is cut off, damaged or another file; remove it to begin anew"
 
 
 def save_model(
@@ -156,8 +159,12 @@ def read_state(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-    except (RuntimeError, UnpicklingError, EOFError, ValueError) as error:
-        raise InputError(f"{path}: not the state of a run ({error}); remove it to begin anew") from None
+    except PermissionError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except _BROKEN as error:  # torch's own words advise to load it without safety
+        raise InputError(f"{path}: {_NO_STATE}") from error
+    if not isinstance(state, dict):
+        raise InputError(f"{path}: {_NO_STATE}")
     if state.get("format") != FORMAT:
         raise InputError(f"{path}: the state of another version of relact; go on with that, or leave out --resume")
     state["recipe"] = json.loads(state["recipe"])

@@ -22,8 +22,8 @@ TRUTH = "the ground truth, video,second,x1,y1,x2,y2,action,person a line (data.t
 LABELS = "the actions, id,name,group,evaluated a line, or the name of a shipped map (data.labels)"
 VIDEOS = "a folder of the videos, named as in the ground truth (data.videos)"
 REMEDY = (
-    "make the folder of your own labels with relact data convert, a generated one with relact data stage or relact "
-    "data toy, or give the one you have: --set data.root=FOLDER"
+    "make the folder of your own labels with relact data convert, a generated one with relact data stage, or give the "
+    "one you have: --set data.root=FOLDER"
 )
 
 Place = Callable[[str, float], tuple[Path, float]]

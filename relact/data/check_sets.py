@@ -84,7 +84,7 @@ def check_splits(data: DataSet, *, decode: bool = False) -> SplitsCheck:
 def _check_annotation(data: DataSet, labels: LabelMap, samples: Sequence[Sample], found: Findings) -> None:
     """Everything that is wrong in the annotation files, and the videos that they name and that are not there."""
     if isinstance(data, UCF24Data | JHMDBData):
-        path = Path(data.root) / data.annotation
+        path = data.annotation_file
         tubes = read_annotation(path, restricted_load(path))
         rows = _rows_of_tubes(tubes, str(path))
         check_numbers(rows, found)

@@ -121,8 +121,8 @@ def test_jhmdb(tmp_path: Path, frames: str | None):
     assert done.stdout.startswith("train: 2 videos")
 
 
-def test_one_s_own_labels_by_a_recipe(toy: Path):
-    splits, findings = found(toy, "own_small")
+def test_one_s_own_labels_by_a_recipe(play: Path):
+    splits, findings = found(play, "own_small")
     assert list(splits) == ["train and val"]
     assert not any(kind.startswith("splits") for kind in findings)
 

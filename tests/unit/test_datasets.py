@@ -61,7 +61,7 @@ def test_a_missing_folder_is_said(tmp_path: Path):
     with pytest.raises(InputError, match=r"groundtruth\.csv: the ground truth"):
         AvaData(root=str(tmp_path)).samples("train")
     (tmp_path / "groundtruth.csv").write_text("v,0001,0.1,0.1,0.5,0.5,12,1\n")
-    with pytest.raises(InputError, match="put the videos there"):
+    with pytest.raises(InputError, match="a folder of the videos"):
         AvaData(root=str(tmp_path)).samples("train")
 
 

@@ -69,7 +69,7 @@ def read_annotation(path: str | Path, content: object | None = None) -> UcfTubes
     content.
 
     Raises InputError for anything else, and, naming video and tube, for boxes that are not finite or inverted, frames
-    that the video does not have, and labels that the file does not list.
+    before the first, and labels that the file does not list.
     """
     content = restricted_load(path) if content is None else content
     if not is_annotation(content):
@@ -202,9 +202,8 @@ def _check(path: str | Path, tubes: UcfTubes, num_labels: int | None, first: int
     """Raises InputError naming video, tube and frame of the first box that cannot be. `first`: the number that the file
     gives to a video's first frame.
     """
-    count = np.where(tubes.num_frames < 0, _LARGEST, tubes.num_frames)[tubes.video]
     last_label = _LARGEST if num_labels is None else num_labels
-    outside = (tubes.frame < 0) | (tubes.frame >= count)
+    outside = tubes.frame < 0  # beyond the end is told by `relact data check`: training takes the last frame
     no_label = (tubes.label < 1) | (tubes.label > last_label)
     bad = outside | no_label | _bad_boxes(tubes.boxes)
     if not bad.any():
@@ -212,8 +211,7 @@ def _check(path: str | Path, tubes: UcfTubes, num_labels: int | None, first: int
     row = int(bad.argmax())
     place = f"{at(path)}: {tubes.videos[tubes.video[row]]} tube {tubes.tube[row]} frame {tubes.frame[row] + first}"
     if outside[row]:
-        last = "" if count[row] == _LARGEST else f" to {count[row] - 1 + first}, as the file counts them"
-        raise InputError(f"{place}: no such frame; expected {first}{last}{' or more' if not last else ''}")
+        raise InputError(f"{place}: no such frame; expected {first} or more")
     if no_label[row]:
         last = " or more" if num_labels is None else f" to {num_labels - 1}, one of the file's {num_labels} actions"
         raise InputError(f"{place}: label {tubes.label[row] - 1}; expected 0{last}")

@@ -59,8 +59,8 @@ def rows_of(folder: Path) -> set[tuple[str, int, tuple[float, ...], str]]:
     }
 
 
-def pixel(most: int) -> st.SearchStrategy[float]:
-    return st.integers(0, 100 * most).map(lambda value: value / 100)
+def pixel(most: float, least: float = 0) -> st.SearchStrategy[float]:
+    return st.integers(round(100 * least), round(100 * most)).map(lambda value: value / 100)
 
 
 @st.composite
@@ -70,8 +70,8 @@ def somebody(draw: st.DrawFn) -> Somebody:
     boxes = []
     for _ in range(count):
         x1, y1 = draw(pixel(WIDTH - 10)), draw(pixel(HEIGHT - 10))
-        boxes.append((x1, y1, draw(st.just(WIDTH) | pixel(WIDTH).filter(lambda x, x1=x1: x > x1 + 1)),
-                      draw(st.just(HEIGHT) | pixel(HEIGHT).filter(lambda y, y1=y1: y > y1 + 1))))  # fmt: skip
+        boxes.append((x1, y1, draw(st.just(WIDTH) | pixel(WIDTH, x1 + 1.01)),
+                      draw(st.just(HEIGHT) | pixel(HEIGHT, y1 + 1.01))))  # fmt: skip
     does = st.frozensets(st.sampled_from(ACTIONS), min_size=1)
     return Somebody(first, tuple(boxes), tuple(draw(does) for _ in range(count)))
 

@@ -21,8 +21,12 @@ PIXEL = """([x, y]) => {
   const canvas = document.getElementById('overlay');
   const dense = window.devicePixelRatio;
   const [w, h] = [canvas.width / dense, canvas.height / dense];
-  return [...canvas.getContext('2d').getImageData(Math.round(x * w * dense), Math.round(y * h * dense), 1, 1).data];
+  const [left, top] = [Math.round(x * w * dense), Math.round(y * h * dense)];
+  const { data } = canvas.getContext('2d').getImageData(left, top - 2, 1, 5);  // a line may lie between two pixels
+  const column = [0, 1, 2, 3, 4].map((row) => [...data.slice(4 * row, 4 * row + 4)]);
+  return column.reduce((best, pixel) => (pixel[3] > best[3] ? pixel : best));
 }"""
+"""The most opaque pixel at a place or two above or below it."""
 
 
 def expected(time: float, threshold: float = 0.3) -> Sighting:

@@ -90,17 +90,21 @@ def _sign(token: str, until: str) -> str:
 class _Body:
     """What a client sends. A connection closed before all of it is read is reset, and the answer is lost with it."""
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive, self._over = receive, False
+    def __init__(self, receive: Receive, *, waits: bool) -> None:
+        """`waits`: the client sends nothing before it is asked to (`Expect: 100-continue`); reading is asking."""
+        self._receive, self._over, self._waits = receive, False, waits
 
     async def receive(self) -> Message:
         """See ASGI."""
+        self._waits = False
         message = await self._receive()
         self._over = message["type"] == "http.disconnect" or not message.get("more_body")
         return message
 
     async def drain(self) -> None:
         """Reads the rest and drops it, within bounds: whoever still sends then is cut off."""
+        if self._waits:
+            return
         left = _DRAIN_BYTES
         try:
             async with asyncio.timeout(_DRAIN_S):
@@ -131,20 +135,21 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
-        body = _Body(receive)
+        headers = Headers(scope=scope)
+        body = _Body(receive, waits=headers.get("expect", "").lower() == "100-continue")
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
+                given = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
+                    given.setdefault(name, value)
             elif scope["method"] not in _SAFE and not message.get("more_body"):
                 await send({**message, "more_body": True})
                 await body.drain()
                 message = {"type": "http.response.body"}
             await send(message)
 
-        refusal = self._refusal(scope, Headers(scope=scope))
+        refusal = self._refusal(scope, headers)
         await (self._app if refusal is None else refusal)(scope, body.receive, with_headers)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:

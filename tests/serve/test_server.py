@@ -128,7 +128,7 @@ def test_too_large_a_video_is_refused_before_it_is_sent(tmp_path: Path):
         answer = b""
         while piece := line.recv(4096):  # until the server hangs up
             answer += piece
-        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert answer.startswith(b"HTTP/1.1 413 "), "nor is it asked to send: no 100 Continue"
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(server: Server, video: Path):

@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from relact.data.decode import read_clip
-from relact.data.extracted import looked_at, read_frames
+from relact.data.extracted import FrameFolder, looked_at, read_frames
 from relact.data.maps import MapStore
 from relact.data.samples import Sample
 from relact.data.sampling import frame_window, window_times
+from relact.data.source import VideoInfo
 from relact.data.transforms import Draw, TransformConfig, apply, draw, inside, jittered, recoloured
 from relact.types import Clip
 
@@ -48,14 +50,15 @@ class ClipDataset(Dataset[Clip]):
         self._seed = seed
         self.maps = maps
         self._view = view
+        self._files: dict[Path, VideoInfo | FrameFolder] = {}
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def aspects(self) -> list[float]:
-        """Width over height of every sample, each video probed once."""
-        sizes = {path: looked_at(path) for path in {sample.path for sample in self.samples}}
-        return [sizes[sample.path].width / sizes[sample.path].height for sample in self.samples]
+        """Width over height of every sample."""
+        files = [self._file(sample.path) for sample in self.samples]
+        return [file.width / file.height for file in files]
 
     def __getitem__(self, index: int) -> Clip:
         sample = self.samples[index]
@@ -80,9 +83,15 @@ class ClipDataset(Dataset[Clip]):
             maps=None if self.maps is None else self.maps[sample.key],
         )
 
+    def _file(self, path: Path) -> VideoInfo | FrameFolder:
+        """Looked at once, and not for each of its keyframes."""
+        if path not in self._files:
+            self._files[path] = looked_at(path)
+        return self._files[path]
+
     def _decode(self, sample: Sample, chosen: Draw, random: np.random.Generator | None) -> torch.Tensor:
         if self.maps is not None:
-            width, height = looked_at(sample.path).resized(chosen.short_side)
+            width, height = self._file(sample.path).resized(chosen.short_side)
             return torch.empty(3, 0, height, width, dtype=torch.uint8)
         early = np.zeros(self._num_frames, np.int64)
         if random is not None and self._transform.frame_jitter:

@@ -131,6 +131,8 @@ def test_every_family_is_played_as_often_as_the_others():
     assert set(short.values()) == {40}
     assert sum(long.values()) == 80
     assert min(long.values()) >= 12
+    longer = [scene.skit.family for number in range(10) for scene in write_play("v", (0, number), 54).scenes]
+    assert {name: longer.count(name) for name in SHORT} == {**dict.fromkeys(SHORT, 10), "second order": 30}
 
 
 @pytest.mark.parametrize("family", FAR, ids=lambda family: family.name)

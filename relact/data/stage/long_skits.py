@@ -96,15 +96,19 @@ def waiting(random: np.random.Generator) -> Skit:
 
 
 def fall(random: np.random.Generator) -> Skit:
-    """One falls, one lies down; a third walks by; then both lie alike. Evidence: seconds 1 to 4."""
+    """One falls, one lies down; a third walks by; then both lie alike. Evidence: the first three and a half seconds.
+
+    Both lie still from the same second on, and do something in each second before: who is linked from second to second
+    is not lost.
+    """
     places = np.array([random.uniform(40, 100), random.uniform(188, 248)])
     falls, people = int(coin(random)), []
     cast = looks(random, 3)
     for index in range(2):
         x, facing = float(places[index]), 1 if coin(random) else -1
         fell = index == falls
-        start = float(random.uniform(1.55, 1.75))
-        done = start + (0.75 if fell else 2.0)
+        done = float(random.uniform(3.02, 3.14))
+        start = done - (0.75 if fell else 2.0)
         lying: tuple[Beat, ...] = (
             Beat(start=-1.0, end=start, x=(x, x), facing=facing),
             Beat(start=start, end=done, x=(x, x), body="fall" if fell else "lie down", facing=facing,
@@ -130,7 +134,7 @@ def fall(random: np.random.Generator) -> Skit:
     )
     events = [
         Event(action="lie after a fall" if index == falls else "lie at rest", person=index,
-              start=5.2, end=END, people=(index,), seen=(0, 4))
+              start=3.6, end=END, people=(index,), seen=(0, 3.45))
         for index in range(2)
     ]  # fmt: skip
     return Skit(

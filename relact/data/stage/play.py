@@ -22,6 +22,8 @@ SHORT: dict[str, Callable[[np.random.Generator], Skit]] = {
 LONG: dict[str, Callable[[np.random.Generator], Skit]] = {
     "owner": long_skits.owner, "waiting": long_skits.waiting, "fall": long_skits.fall, "chase": long_skits.chase,
 }  # fmt: skip
+HARDEST = "second order"
+"""what a play that has every short skit goes on with: heads need several times as many scenes of it (docs/stage.md)"""
 CUT = 0.1
 """seconds by which a cut comes before its second: the second itself is excluded, its clip shows both sides"""
 DRIFT = 3.0
@@ -96,11 +98,12 @@ def write_play(name: str, seed: tuple[int, ...], seconds: int, families: Sequenc
 
 
 def _deck(random: np.random.Generator, names: list[str], number: int) -> list[str]:
-    """So many names, each as often as the others to within one."""
+    """So many names: all of them as often as they fit, then the hardest; some at random where not all fit once."""
     if not names:
         return []
     whole = [*names] * (number // len(names))
-    return [*whole, *random.permutation(names)[: number - len(whole)].tolist()]
+    rest = number - len(whole)
+    return [*whole, *([HARDEST] * rest if whole and HARDEST in names else random.permutation(names)[:rest].tolist())]
 
 
 def _with_extras(skit: Skit, random: np.random.Generator) -> Skit:

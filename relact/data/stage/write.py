@@ -25,7 +25,7 @@ from relact.data.stage.truth import Row, action_rows, log, people_rows, primitiv
 from relact.errors import InputError
 from relact.interop.files import atomic_path, sha256_of
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the same seed begins to give another set."""
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from relact.errors import InputError, at
 from relact.interop.ava_rows import FIELDS, Floats, Ints, Kind, Rows, read_rows
+from relact.interop.faults import Faults
 from relact.interop.files import atomic_path
 
 Units = Literal["unit", "pixel"]
@@ -84,19 +85,19 @@ class AvaTable:
         return at(self.path, int(self.lines[row]))
 
 
-def read_ava_csv(path: str | Path, kind: Kind, box_units: Units = "unit") -> AvaTable:
+def read_ava_csv(path: str | Path, kind: Kind, box_units: Units = "unit", faults: Faults | None = None) -> AvaTable:
     """Ground truth, predictions or person boxes from an AVA csv file, gzipped or not.
 
     7 or 8 columns, mixed as they come. Ground truth: the 8th is the person id. Predictions: the score, 1.0
     without one. Boxes: the score, and `action` may be empty (the FAIR proposals). An empty file is a table
     without rows. `box_units` says what the file holds: only "unit" can be checked against the frame.
-    Raises InputError naming file, line and field of a row that is none of these or has values out of range.
+    Raises InputError naming file, line and field of a row that is none of these or has values out of range; with
+    `faults` that skip, such rows are left out, and only a file that cannot be read as text raises.
     """
-    rows = read_rows(path, kind)
+    rows = _checked(path, kind, box_units, faults)
     people = rows.columns > 2
     action = rows.values[people, 5]
     last = rows.values[people, 6]
-    _check_values(rows, kind, box_units)
     lines = rows.lines[people]
     return AvaTable(
         path=str(path),
@@ -113,10 +114,9 @@ def read_ava_csv(path: str | Path, kind: Kind, box_units: Units = "unit") -> Ava
     )
 
 
-def read_excluded(path: str | Path) -> Keyframes:
-    """The keyframes of an excluded-timestamps file, rows `video,time`."""
-    rows = read_rows(path, "excluded")
-    _check_values(rows, "excluded", "unit")
+def read_excluded(path: str | Path, faults: Faults | None = None) -> Keyframes:
+    """The keyframes of an excluded-timestamps file, rows `video,time`; faults as those of `read_ava_csv`."""
+    rows = _checked(path, "excluded", "unit", faults)
     return _keyframes(rows, np.ones(len(rows.lines), np.bool_))
 
 
@@ -133,15 +133,24 @@ class _Problem(NamedTuple):
     say: Callable[[int], str]
 
 
-def _check_values(rows: Rows, kind: Kind, box_units: Units) -> None:
-    """Raises InputError for the first row, in file order, whose numbers cannot be."""
+def _checked(path: str | Path, kind: Kind, box_units: Units, faults: Faults | None) -> Rows:
+    """The rows whose numbers can be; the others are `faults`, the first in file order where none is given."""
+    faults = Faults() if faults is None else faults
+    rows = read_rows(path, kind, faults)
     problems = [_name_problem(rows), _time_problem(rows)]
     if kind != "excluded":
         problems += [*_box_problems(rows, box_units), *_id_problems(rows, kind)]
-    found = [(int(problem.bad.argmax()), problem) for problem in problems if problem.bad.any()]
-    if found:
-        row, problem = min(found, key=lambda pair: pair[0])
-        raise InputError(f"{at(rows.path, int(rows.lines[row]))}: {problem.say(row)}")
+    problems = [problem for problem in problems if problem.bad.any()]
+    if not problems:
+        return rows
+    bad = np.logical_or.reduce([problem.bad for problem in problems])
+
+    def say(row: int) -> str:
+        problem = next(problem for problem in problems if problem.bad[row])
+        return f"{at(rows.path, int(rows.lines[row]))}: {problem.say(row)}"
+
+    faults.add_rows(bad, say)
+    return rows.take(~bad)
 
 
 def _name_problem(rows: Rows) -> _Problem:

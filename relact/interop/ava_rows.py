@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from relact.errors import InputError, at
+from relact.interop.faults import Faults
 
 Kind = Literal["groundtruth", "predictions", "boxes", "excluded"]
 Ints = npt.NDArray[np.int64]
@@ -38,6 +39,19 @@ class Rows:
     columns: npt.NDArray[np.int8]
     lines: Ints
 
+    def take(self, rows: Ints | npt.NDArray[np.bool_]) -> "Rows":
+        """Those rows, in their order, and the videos that they name, by first appearance."""
+        used, first, code = np.unique(self.video[rows], return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        return Rows(
+            path=self.path,
+            videos=tuple(self.videos[k] for k in used[order].tolist()),
+            video=np.argsort(order)[code],
+            values=self.values[rows],
+            columns=self.columns[rows],
+            lines=self.lines[rows],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Block:
@@ -49,18 +63,20 @@ class _Block:
     lines: Ints
 
 
-def read_rows(path: str | Path, kind: Kind) -> Rows:
-    """All rows of a file, blank lines skipped. Raises InputError naming file, line and field."""
+def read_rows(path: str | Path, kind: Kind, faults: Faults) -> Rows:
+    """All rows of a file, blank lines skipped; lines that are none are `faults`. InputError names file, line and field.
+
+    Raises it in any case for a file that cannot be read, is no text, or names a video in no UTF-8.
+    """
     data = _read_bytes(path)
     try:
         blocks = [] if b'"' in data else list(_fast_blocks(data, kind))
     except _NotPlainError:
         blocks = []
     if not blocks and data.strip():
-        blocks = _careful_blocks(data, kind, path)
+        blocks = _careful_blocks(data, kind, path, faults)
     rows = _join(blocks, path)
-    _check_last_line(rows, data, kind)
-    return rows
+    return _without_cut_line(rows, data, kind, faults)
 
 
 def _read_bytes(path: str | Path) -> bytes:
@@ -175,19 +191,7 @@ def _join(blocks: Sequence[_Block], path: str | Path) -> Rows:
         columns=columns,
         lines=lines,
     )
-    return rows if bool((lines[1:] > lines[:-1]).all()) else _sorted(rows)
-
-
-def _sorted(rows: Rows) -> Rows:
-    order = np.argsort(rows.lines, kind="stable")
-    return Rows(
-        path=rows.path,
-        videos=rows.videos,
-        video=rows.video[order],
-        values=rows.values[order],
-        columns=rows.columns[order],
-        lines=rows.lines[order],
-    )
+    return rows if bool((lines[1:] > lines[:-1]).all()) else rows.take(np.argsort(lines, kind="stable"))
 
 
 def _encode(names: npt.NDArray[np.bytes_], codes: dict[str, int], path: str | Path) -> Ints:
@@ -209,22 +213,34 @@ def _decode(name: bytes, path: str | Path) -> str:
         raise InputError(f"{path}: video name {name!r} is not UTF-8 text; expected an AVA csv file") from error
 
 
-def _careful_blocks(data: bytes, kind: Kind, path: str | Path) -> list[_Block]:
+def _careful_blocks(data: bytes, kind: Kind, path: str | Path, faults: Faults) -> list[_Block]:
     text = data.decode("latin-1")
     found: dict[int, list[tuple[int, bytes, list[float]]]] = {}
     cut = not text.endswith(("\n", "\r"))
     reader = csv.reader(io.StringIO(text, newline=""))
-    try:
-        for fields in reader:
-            if fields and any(field.strip() for field in fields):
+    fault = ""  # of the line before: told when it is known whether that was the last one
+    while True:
+        try:
+            fields = next(reader, None)
+            if fault:
+                faults.add(fault + ("; the last line is cut off" if cut and fields is None else ""))
+            fault = ""
+            if fields is None:
+                break
+            if any(field.strip() for field in fields):
                 values = _careful_row(fields, kind, at(path, reader.line_num))
                 found.setdefault(len(fields), []).append((reader.line_num, fields[0].encode("latin-1"), values))
-    except csv.Error as error:
-        raise InputError(f"{at(path, reader.line_num)}: is not a csv line ({error})") from error
-    except InputError as error:
-        rest = next(reader, None)
-        raise InputError(f"{error}; the last line is cut off") if cut and rest is None else error from None
+        except csv.Error as error:
+            if fault:
+                faults.add(fault)
+            fault = f"{at(path, reader.line_num)}: is not a csv line ({error})"
+        except _BadLineError as error:
+            fault = str(error)
     return [_block(width, rows) for width, rows in found.items()]
+
+
+class _BadLineError(Exception):
+    """A line that is no row, in words."""
 
 
 def _block(width: int, rows: list[tuple[int, bytes, list[float]]]) -> _Block:
@@ -234,7 +250,7 @@ def _block(width: int, rows: list[tuple[int, bytes, list[float]]]) -> _Block:
 
 def _careful_row(fields: list[str], kind: Kind, place: str) -> list[float]:
     if len(fields) not in _widths(kind):
-        raise InputError(f"{place}: expected {_layout(kind)}, got {len(fields)} columns: {_short(','.join(fields))}")
+        raise _BadLineError(f"{place}: expected {_layout(kind)}, got {len(fields)} columns: {_short(','.join(fields))}")
     values = _blank(1, kind)[0].tolist()
     last = "person id" if kind == "groundtruth" else "score"
     for k, (field, name) in enumerate(zip(fields[1:], (*FIELDS[1:], last), strict=False)):
@@ -251,7 +267,7 @@ def _number(field: str, name: str, place: str) -> float:
         return float(field)
     except ValueError:
         header = " (these files have no header line)" if place.endswith(" line 1") and name == "time" else ""
-        raise InputError(f"{place}: {name} {_short(field)!r} is not a number{header}") from None
+        raise _BadLineError(f"{place}: {name} {_short(field)!r} is not a number{header}") from None
 
 
 def _layout(kind: Kind) -> str:
@@ -265,10 +281,12 @@ def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _check_last_line(rows: Rows, data: bytes, kind: Kind) -> None:
+def _without_cut_line(rows: Rows, data: bytes, kind: Kind, faults: Faults) -> Rows:
     """A last line without its end and narrower than all others was cut off."""
     if kind == "excluded" or len(rows.lines) < 2 or data.endswith((b"\n", b"\r")):
-        return
+        return rows
     last, least = int(rows.columns[-1]), int(rows.columns[:-1].min())
-    if last < least:
-        raise InputError(f"{at(rows.path, int(rows.lines[-1]))}: the last line is cut off ({last} of {least} columns)")
+    if last >= least:
+        return rows
+    faults.add(f"{at(rows.path, int(rows.lines[-1]))}: the last line is cut off ({last} of {least} columns)")
+    return rows.take(np.arange(len(rows.lines) - 1))

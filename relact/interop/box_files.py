@@ -24,7 +24,8 @@ import numpy as np
 from relact.errors import InputError, at
 from relact.interop import box_json, box_pickle, ucf24
 from relact.interop.ava_csv import read_ava_csv
-from relact.interop.box_table import BoxTable, Floats, Ints, Units, VideoBoxes, make_table
+from relact.interop.box_table import Bools, BoxTable, Floats, Ints, Units, VideoBoxes, make_table
+from relact.interop.faults import Faults
 from relact.interop.unpickle import restricted_load
 
 __all__ = ["BoxTable", "Format", "VideoBoxes", "read_boxes"]
@@ -33,13 +34,20 @@ Format = Literal["ava", "pickle", "mot", "json", "csv", "ucf24"]
 
 
 def read_boxes(
-    path: str | Path, format: str | None = None, units: str | None = None, *, expect_ids: bool = False
+    path: str | Path,
+    format: str | None = None,
+    units: str | None = None,
+    *,
+    expect_ids: bool = False,
+    faults: Faults | None = None,
 ) -> BoxTable:
     """The person boxes of `path`; `format` (see above) and `units` ("unit" or "pixel") where the file leaves
     them open. An AVA csv whose last column is 1 everywhere holds scores, or, with `expect_ids`, one person's id.
 
-    Raises InputError with file and line (or entry) for a missing, broken or unknown file, NaN, and x2 < x1.
+    Raises InputError with file and line (or entry) for a missing, broken or unknown file, NaN, and x2 < x1. `faults`
+    that skip leave broken rows and entries out; a file that is broken as a whole, or its header, raises anyhow.
     """
+    faults = Faults() if faults is None else faults
     if format is not None and format not in get_args(Format):
         raise InputError(f"box format {format!r}; expected one of {', '.join(get_args(Format))}")
     if units is not None and units not in get_args(Units):
@@ -48,16 +56,16 @@ def read_boxes(
         raise InputError(f"{at(path)}: no such file; expected person boxes")
     kind = format or _format_of(Path(path))
     if kind == "ava":
-        return _read_ava(path, units, expect_ids)
+        return _read_ava(path, units, expect_ids, faults)
     if kind == "pickle":
-        return _read_pickle(path, units)
+        return _read_pickle(path, units, faults)
     if kind == "mot":
-        return _read_mot(path, units)
+        return _read_mot(path, units, faults)
     if kind == "json":
-        return box_json.read(path, _text(path), units)
+        return box_json.read(path, _text(path), units, faults)
     if kind == "ucf24":
-        return _from_ucf24(path, _ucf24_tubes(path))
-    return _read_csv(path, units)
+        return _from_ucf24(path, _ucf24_tubes(path, faults), faults)
+    return _read_csv(path, units, faults)
 
 
 def _format_of(path: Path) -> str:
@@ -85,7 +93,7 @@ def _is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    return True
+    return "_" not in cell  # float() reads 1_000; numpy does not
 
 
 def _text(path: str | Path) -> str:
@@ -102,18 +110,23 @@ def _text(path: str | Path) -> str:
         raise InputError(f"{at(path)}: cannot be read ({error.strerror})") from error
 
 
-def _read_ava(path: str | Path, units: str | None, expect_ids: bool) -> BoxTable:
+def _read_ava(path: str | Path, units: str | None, expect_ids: bool, faults: Faults) -> BoxTable:
     """The last column is a person id where all rows have actions and whole numbers, as in the ground truth.
 
     Beside actions, a fraction is the score of the action and says nothing of the box. A row of the ground truth
     without its last column has no id (-1).
     """
-    table = read_ava_csv(path, "boxes", "pixel" if units == "pixel" else "unit")
+    told = Faults(skip=faults.skip)
+    table = read_ava_csv(path, "boxes", "pixel" if units == "pixel" else "unit", told)
     assert table.score is not None
     labelled = table.action >= 0
+    score = np.where(labelled, 1.0, table.score)
     whole = bool((table.score == np.floor(table.score)).all())
-    is_truth = whole and bool(labelled.all()) and (expect_ids or bool((table.score != 1).any()))
-    person = read_ava_csv(path, "groundtruth", "pixel" if units == "pixel" else "unit").person if is_truth else None
+    if whole and bool(labelled.all()) and (expect_ids or bool((table.score != 1).any())):
+        told = Faults(skip=faults.skip)
+        table = read_ava_csv(path, "groundtruth", "pixel" if units == "pixel" else "unit", told)
+        score = np.ones(len(table))
+    faults.join(told)
     return make_table(
         path=path,
         clock="seconds",
@@ -122,27 +135,29 @@ def _read_ava(path: str | Path, units: str | None, expect_ids: bool) -> BoxTable
         video=table.video,
         instant=table.time,
         boxes=table.boxes,
-        score=np.where(labelled, 1.0, table.score),
-        person_id=person,
+        score=score,
+        person_id=table.person,
         label=table.action,
         line=table.lines,
         empty_video=table.empty.video,
         empty_instant=table.empty.microseconds / 1e6,
+        faults=faults,
     )
 
 
-def _read_pickle(path: str | Path, units: str | None) -> BoxTable:
+def _read_pickle(path: str | Path, units: str | None, faults: Faults) -> BoxTable:
     content = restricted_load(path)
     if ucf24.is_annotation(content):
-        return _from_ucf24(path, ucf24.read_annotation(path, content))
-    return box_pickle.read(path, content, units)
+        return _from_ucf24(path, ucf24.read_annotation(path, content, faults), faults)
+    return box_pickle.read(path, content, units, faults)
 
 
-def _ucf24_tubes(path: str | Path) -> ucf24.UcfTubes:
-    return ucf24.read_label_folder(path) if Path(path).is_dir() else ucf24.read_annotation(path)
+def _ucf24_tubes(path: str | Path, faults: Faults) -> ucf24.UcfTubes:
+    is_folder = Path(path).is_dir()
+    return ucf24.read_label_folder(path, faults) if is_folder else ucf24.read_annotation(path, faults=faults)
 
 
-def _from_ucf24(path: str | Path, tubes: ucf24.UcfTubes) -> BoxTable:
+def _from_ucf24(path: str | Path, tubes: ucf24.UcfTubes, faults: Faults) -> BoxTable:
     """Whole pixels 3 out of the picture and more stand in the annotation: they are cut, not refused."""
     return make_table(
         path=path,
@@ -157,14 +172,16 @@ def _from_ucf24(path: str | Path, tubes: ucf24.UcfTubes) -> BoxTable:
         person_id=np.where(tubes.tube > 0, tubes.tube, -1),
         label=tubes.label,
         line_word="box",
+        faults=faults,
     )
 
 
-def _read_mot(path: str | Path, units: str | None) -> BoxTable:
+def _read_mot(path: str | Path, units: str | None, faults: Faults) -> BoxTable:
     """MOTChallenge: frame, left and top count from 1. Ground truth has 9 columns: rows flagged 0 are not
     judged.
     """
-    values, line = _number_rows(path, _text(path), least=6, expected="frame,id,left,top,width,height,conf,...")
+    expected = "frame,id,left,top,width,height,conf,..."
+    values, line = _number_rows(path, _text(path), least=6, expected=expected, faults=faults)
     columns = values.shape[1]
     if columns == 9:
         kept = values[:, 6] != 0
@@ -183,13 +200,12 @@ def _read_mot(path: str | Path, units: str | None) -> BoxTable:
         score=np.where(conf == -1, 1.0, conf),
         person_id=values[:, 1],
         line=line,
+        faults=faults,
     )
 
 
-def _number_rows(path: str | Path, text: str, least: int, expected: str) -> tuple[Floats, Ints]:
-    """Rows of numbers of equal width, at least `least`, and their line numbers. Raises InputError naming the
-    line.
-    """
+def _number_rows(path: str | Path, text: str, least: int, expected: str, faults: Faults) -> tuple[Floats, Ints]:
+    """Rows of numbers of equal width, at least `least`, and their line numbers; other lines are `faults`."""
     lines = text.splitlines()
     line = np.asarray([k for k, row in enumerate(lines, start=1) if row.strip()], np.int64)
     rows = [row.strip().rstrip(",") for row in lines if row.strip()]
@@ -203,15 +219,19 @@ def _number_rows(path: str | Path, text: str, least: int, expected: str) -> tupl
     except ValueError:
         pass  # the careful pass below says where
     width = max(len(_cells(rows[0], comma)), least)
+    good: list[tuple[int, list[float]]] = []
     for number, row in zip(line.tolist(), rows, strict=True):
         cells = _cells(row, comma)
+        bad = next((cell for cell in cells if not _is_number(cell)), None)
         if len(cells) != width:
             cut = "; is the file cut off?" if number == line[-1] else ""
-            raise InputError(f"{at(path, number)}: {len(cells)} columns; expected {width} as {expected}{cut}")
-        bad = next((cell for cell in cells if not _is_number(cell)), None)
-        if bad is not None:
-            raise InputError(f"{at(path, number)}: {bad!r} is not a number; expected {expected}")
-    raise AssertionError("numpy refused rows in which nothing is wrong")
+            faults.add(f"{at(path, number)}: {len(cells)} columns; expected {width} as {expected}{cut}")
+        elif bad is not None:
+            faults.add(f"{at(path, number)}: {bad!r} is not a number; expected {expected}")
+        else:
+            good.append((number, [float(cell) for cell in cells]))
+    assert len(good) < len(rows), "numpy refused rows in which nothing is wrong"
+    return np.asarray([row for _, row in good]).reshape(-1, width), np.asarray([number for number, _ in good], np.int64)
 
 
 def _cells(row: str, comma: bool) -> list[str]:
@@ -221,11 +241,11 @@ def _cells(row: str, comma: bool) -> list[str]:
 _UNIT_COLUMNS, _PIXEL_COLUMNS = ("x1", "y1", "x2", "y2"), ("x1_px", "y1_px", "x2_px", "y2_px")
 
 
-def _read_csv(path: str | Path, units: str | None) -> BoxTable:
+def _read_csv(path: str | Path, units: str | None, faults: Faults) -> BoxTable:
     """Plain csv with a header, our own actions.csv included (there `score` is the action's, `box_score` the
     box's).
     """
-    columns, line = _csv_columns(path, _text(path))
+    columns, line = _csv_columns(path, _text(path), faults)
     has_unit = all(name in columns for name in _UNIT_COLUMNS)
     has_pixel = all(name in columns for name in _PIXEL_COLUMNS)
     if not has_unit and not has_pixel:
@@ -237,26 +257,40 @@ def _read_csv(path: str | Path, units: str | None) -> BoxTable:
     chosen = _PIXEL_COLUMNS if has_pixel and pixel else _UNIT_COLUMNS
     videos, video = np.unique(np.asarray(columns.get("video", [""] * len(line)), str), return_inverse=True)
 
+    broken = np.zeros(len(line), np.bool_)
+
     def numbers(name: str, blank: float) -> Floats:
-        return _numbers(path, columns[name], line, name, blank) if name in columns else np.full(len(line), blank)
+        if name not in columns:
+            return np.full(len(line), blank)
+        values, bad = _numbers(columns[name], blank)
+        cells = columns[name]
+        faults.add_rows(bad & ~broken, lambda k: f"{at(path, int(line[k]))}: {name} is {cells[k]!r}; expected a number")
+        broken[bad] = True
+        return values
 
     is_actions = "action" in columns or "action_id" in columns
+    instant = numbers("time_s" if clock == "seconds" else "frame", np.nan)
+    boxes = np.stack([numbers(name, np.nan) for name in chosen], axis=1)
+    score = numbers("box_score" if "box_score" in columns or is_actions else "score", 1.0)
+    person, label = numbers("person_id", -1), numbers("action_id", -1)
+    good = ~broken
     return make_table(
         path=path,
         clock=clock,
         units="pixel" if pixel else "unit",
         videos=tuple(videos.tolist()),
-        video=video,
-        instant=numbers("time_s" if clock == "seconds" else "frame", np.nan),
-        boxes=np.stack([numbers(name, np.nan) for name in chosen], axis=1),
-        score=numbers("box_score" if "box_score" in columns or is_actions else "score", 1.0),
-        person_id=numbers("person_id", -1),
-        label=numbers("action_id", -1),
-        line=line,
+        video=video[good],
+        instant=instant[good],
+        boxes=boxes[good],
+        score=score[good],
+        person_id=person[good],
+        label=label[good],
+        line=line[good],
+        faults=faults,
     )
 
 
-def _csv_columns(path: str | Path, text: str) -> tuple[dict[str, Sequence[str]], Ints]:
+def _csv_columns(path: str | Path, text: str, faults: Faults) -> tuple[dict[str, Sequence[str]], Ints]:
     reader = csv.reader(io.StringIO(text))
     header: list[str] = []
     rows: list[list[str]] = []
@@ -268,20 +302,23 @@ def _csv_columns(path: str | Path, text: str) -> tuple[dict[str, Sequence[str]],
             header = [cell.strip() for cell in row]
             continue
         if len(row) != len(header):
-            raise InputError(
+            faults.add(
                 f"{at(path, reader.line_num)}: {len(row)} columns; expected {len(header)} as the header says"
                 " (is the file cut off here?)"
             )
+            continue
         rows.append(row)
         lines.append(reader.line_num)
     cells: list[Any] = list(zip(*rows, strict=True)) if rows else [()] * len(header)
     return dict(zip(header, cells, strict=True)), np.asarray(lines, np.int64)
 
 
-def _numbers(path: str | Path, cells: Sequence[str], line: Ints, name: str, blank: float) -> Floats:
+def _numbers(cells: Sequence[str], blank: float) -> tuple[Floats, Bools]:
+    """Of a column, `blank` for an empty cell and one that is no number; and which are no numbers."""
     filled = [cell if cell.strip() else blank for cell in cells]
     try:
-        return np.asarray(filled, np.float64)
+        return np.asarray(filled, np.float64), np.zeros(len(filled), np.bool_)
     except ValueError:
-        bad = next(k for k, cell in enumerate(cells) if cell.strip() and not _is_number(cell))
-        raise InputError(f"{at(path, int(line[bad]))}: {name} is {cells[bad]!r}; expected a number") from None
+        bad = np.asarray([bool(cell.strip()) and not _is_number(cell) for cell in cells])
+        good = [blank if wrong else value for value, wrong in zip(filled, bad.tolist(), strict=True)]
+        return np.asarray(good, np.float64), bad

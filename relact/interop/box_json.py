@@ -19,18 +19,21 @@ import numpy as np
 
 from relact.errors import InputError, at
 from relact.interop.box_table import BoxTable, make_table
+from relact.interop.faults import Faults
 
 _Row = tuple[int, str, float, list[float], float, int]  # entry, video, instant, box, score, person
 
 
-def read(path: str | Path, text: str, units: str | None) -> BoxTable:
-    """A table from the text of a JSON file. Raises InputError naming line (broken JSON) or entry."""
+def read(path: str | Path, text: str, units: str | None, faults: Faults) -> BoxTable:
+    """A table from the text of a JSON file; broken entries are `faults`. Raises InputError naming the line of broken
+    JSON.
+    """
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{at(path, error.lineno)}: broken JSON ({error.msg}); expected person boxes") from error
     if isinstance(content, dict) and "annotations" in content and "images" in content:
-        return _coco(path, content)
+        return _coco(path, content, faults)
     entries = content.get("boxes") if isinstance(content, dict) else content
     if not isinstance(entries, list):
         raise InputError(
@@ -43,11 +46,15 @@ def read(path: str | Path, text: str, units: str | None) -> BoxTable:
     rows: list[_Row] = []
     empty: list[tuple[str, float]] = []
     for number, entry in enumerate(entries, start=1):
-        found = _rows_of(path, number, entry, clock)
+        try:
+            found = _rows_of(path, number, entry, clock)
+        except InputError as error:
+            faults.add(str(error))
+            continue
         rows += found
         if not found:
             empty.append((str(entry.get("video", "")), _instant(path, number, entry, clock)))
-    return _table(path, rows, empty, clock, "pixel" if stated == "pixel" else "unit")
+    return _table(path, rows, empty, clock, "pixel" if stated == "pixel" else "unit", faults)
 
 
 def _stated(entries: list[Any]) -> str | None:
@@ -101,11 +108,13 @@ def _table(
     empty: list[tuple[str, float]],
     clock: Literal["seconds", "frames"],
     units: Literal["unit", "pixel"],
+    faults: Faults,
     labels: list[int] | None = None,
 ) -> BoxTable:
     for row in rows:
         if len(row[3]) != 4:
-            raise InputError(f"{at(path)} entry {row[0]}: a box of {len(row[3])} numbers; expected x1, y1, x2, y2")
+            faults.add(f"{at(path)} entry {row[0]}: a box of {len(row[3])} numbers; expected x1, y1, x2, y2")
+    rows = [row for row in rows if len(row[3]) == 4]  # COCO's have four
     videos = list(dict.fromkeys([row[1] for row in rows] + [video for video, _ in empty]))
     code = {video: k for k, video in enumerate(videos)}
     return make_table(
@@ -123,11 +132,14 @@ def _table(
         line_word="entry",
         empty_video=[code[video] for video, _ in empty],
         empty_instant=[instant for _, instant in empty],
+        faults=faults,
     )
 
 
-def _coco(path: str | Path, content: dict[str, Any]) -> BoxTable:
-    """Boxes become fractions of their own image at once: images of one file may differ in size."""
+def _coco(path: str | Path, content: dict[str, Any], faults: Faults) -> BoxTable:
+    """Boxes become fractions of their own image at once: images of one file may differ in size. A broken image raises
+    InputError in any case: its boxes would be of none.
+    """
     try:
         names = {video["id"]: str(video.get("name", video["id"])) for video in content.get("videos", ())}
         images = {image["id"]: _coco_image(image, names) for image in content["images"]}
@@ -135,23 +147,26 @@ def _coco(path: str | Path, content: dict[str, Any]) -> BoxTable:
         raise InputError(f"{at(path)}: broken COCO images ({type(error).__name__}: {error})") from error
     rows: list[_Row] = []
     labels: list[int] = []
+    seen: set[Any] = set()
     for number, annotation in enumerate(content["annotations"], start=1):
         try:
             video, frame, width, height = images[annotation["image_id"]]
+            seen.add(annotation["image_id"])
             x, y, w, h = (float(value) for value in annotation["bbox"])
             score = float(annotation.get("score", 1.0))
             person = int(annotation.get("track_id", annotation.get("person_id", -1)))
-            labels.append(int(annotation.get("action_id", -1)))
+            label = int(annotation.get("action_id", -1))
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
+            faults.add(
                 f"{at(path)} entry {number}: {type(error).__name__}: {error}; expected image_id of an image with "
                 "frame, width and height, and bbox [x, y, width, height]"
-            ) from error
+            )
+            continue
+        labels.append(label)
         box = [x / width, y / height, (x + w) / width, (y + h) / height]
         rows.append((number, video, frame, box, score, person))
-    seen = {annotation["image_id"] for annotation in content["annotations"]}
     empty = [(video, frame) for key, (video, frame, _, _) in images.items() if key not in seen]
-    return _table(path, rows, empty, "frames", "unit", labels)
+    return _table(path, rows, empty, "frames", "unit", faults, labels)
 
 
 def _coco_image(image: dict[str, Any], names: dict[Any, str]) -> tuple[str, float, float, float]:

@@ -3,7 +3,7 @@ them.
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from relact.errors import InputError, at
+from relact.interop.faults import Faults
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -64,17 +65,19 @@ class BoxTable:
         """`boxes.csv line 12`, for messages."""
         return place(self.path, int(self.line[row]), self.line_word)
 
-    def for_video(self, name: str, width: int, height: int) -> "VideoBoxes":
+    def for_video(self, name: str, width: int, height: int, faults: Faults | None = None) -> "VideoBoxes":
         """The boxes of a video of `width` x `height` pixels (upright), as fractions of its picture.
 
         `name` is a path or a key. It matches a name of the file that is equal, or equal without folder and
         suffix (`v_x_g01_c01.avi` is `Class/v_x_g01_c01`). Raises InputError for a video that the file does
-        not know, and for boxes that lie outside the picture.
+        not know, and for boxes that lie outside the picture, unless `faults` skip these.
         """
         code = _find_video(name, self.videos, self.path)
         rows = np.flatnonzero(self.video == code)
         rows = rows[np.argsort(self.instant[rows], kind="stable")]
-        unit = self._unit_boxes(rows, width, height)
+        unit, outside, say = self._unit_boxes(rows, width, height)
+        (faults or Faults()).add_rows(outside, say)
+        rows, unit = rows[~outside], unit[~outside]
         empty = self.empty_instant[self.empty_video == code]
         instants, start = _grouped(self.instant[rows], empty)
         position = np.full(len(self), -1)
@@ -95,7 +98,8 @@ class BoxTable:
             label_id=self.label_id[label_row >= 0],
         )
 
-    def _unit_boxes(self, rows: Ints, width: int, height: int) -> Floats:
+    def _unit_boxes(self, rows: Ints, width: int, height: int) -> tuple[Floats, Bools, Callable[[int], str]]:
+        """The boxes of these rows cut to the picture, which lie outside of it, and how to say that of one."""
         pixel = self.units == "pixel"
         across, down = (self.picture or (width, height)) if pixel else (1, 1)
         unit = self.boxes[rows] / np.asarray([across, down, across, down], np.float64)
@@ -104,14 +108,15 @@ class BoxTable:
         cut = unit.clip(0, 1)
         if self.amodal:
             outside = (unit[:, 2:] <= 0).any(axis=1) | (unit[:, :2] >= 1).any(axis=1)
-        if outside.any():
-            first = int(outside.argmax())
-            raise InputError(
-                f"{self.where(int(rows[first]))}: box {_text(self.boxes[rows[first]])} lies outside the picture, "
+
+        def say(number: int) -> str:
+            return (
+                f"{self.where(int(rows[number]))}: box {_text(self.boxes[rows[number]])} lies outside the picture, "
                 f"which is {f'{across} x {down} pixels' if pixel else '0 to 1'}; is this file of another video"
                 f"{'' if pixel else ', or in pixels (--box-units pixel)'}?"
             )
-        return cut
+
+        return cut, outside, say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,29 +289,35 @@ def make_table(
     empty_instant: npt.ArrayLike = (),
     picture: tuple[int, int] | None = None,
     amodal: bool = False,
+    faults: Faults | None = None,
 ) -> BoxTable:
     """A checked table from one row a box, or a (box, action). Raises InputError naming the first row that
-    cannot be.
+    cannot be, unless `faults` skip such rows.
     """
-    when = np.asarray(instant, np.float64)
+    when, of_video = np.asarray(instant, np.float64), np.asarray(video, np.int64)
     number = np.arange(1, len(boxes) + 1) if line is None else line
     marks = np.ones(len(boxes)) if score is None else score
     person = np.full(len(boxes), -1.0) if person_id is None else np.asarray(person_id, np.float64)
     action = np.full(len(boxes), -1.0) if label is None else np.asarray(label, np.float64)
-    for bad, say in _problems(clock, units, when, boxes, marks, person, action):
-        if bad.any():
-            row = int(bad.argmax())
-            raise InputError(
-                f"{place(str(path), int(number[row]), line_word)}: {say.format(**_facts(boxes[row], when[row]))}"
-            )
-    kept, label_row, label_id = merged(np.asarray(video), when, boxes, person.astype(np.int64), action.astype(np.int64))
+    problems = [problem for problem in _problems(clock, units, when, boxes, marks, person, action) if problem[0].any()]
+    if problems:
+        bad = np.logical_or.reduce([wrong for wrong, _ in problems])
+
+        def say(row: int) -> str:
+            text = next(text for wrong, text in problems if wrong[row])
+            return f"{place(str(path), int(number[row]), line_word)}: {text.format(**_facts(boxes[row], when[row]))}"
+
+        (faults or Faults()).add_rows(bad, say)
+        parts = of_video, when, number, boxes, marks, person, action
+        of_video, when, number, boxes, marks, person, action = (part[~bad] for part in parts)
+    kept, label_row, label_id = merged(of_video, when, boxes, person.astype(np.int64), action.astype(np.int64))
     kind: Any = np.float64 if clock == "seconds" else np.int64
     return BoxTable(
         path=str(path),
         clock=clock,
         units=units,
         videos=tuple(videos),
-        video=np.asarray(video, np.int64)[kept],
+        video=of_video[kept],
         instant=when[kept].astype(kind),
         boxes=boxes[kept],
         score=marks[kept],

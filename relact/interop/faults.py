@@ -1,5 +1,10 @@
 """What is wrong in a file: the first fault stops the reading, or all are skipped and counted."""
 
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
 from relact.errors import InputError
 
 SHOWN = 10
@@ -24,6 +29,19 @@ class Faults:
         self.count += 1
         if len(self.skipped) < SHOWN:
             self.skipped.append(message)
+
+    def add_rows(self, bad: npt.NDArray[np.bool_], say: Callable[[int], str]) -> None:
+        """A fault in each row that is `bad [R]`; `say` makes the message of a row, only for those that are shown."""
+        rows = np.flatnonzero(bad).tolist()
+        shown = rows[: max(SHOWN - len(self.skipped), 1)]
+        for row in shown:
+            self.add(say(row))
+        self.count += len(rows) - len(shown)
+
+    def join(self, others: "Faults") -> None:
+        """Adds what another reading has skipped."""
+        self.count += others.count
+        self.skipped += others.skipped[: SHOWN - len(self.skipped)]
 
     def ignore(self, kind: str, count: int = 1) -> None:
         """Something that the format may hold and the data set has no place for."""

@@ -5,7 +5,7 @@ files count pixels from 0 and frames from 1. All three are the same boxes: x1 = 
 = sf + row.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from relact.errors import InputError, at
+from relact.interop.faults import Faults
 from relact.interop.unpickle import restricted_load
 
 Floats = npt.NDArray[np.float64]
@@ -46,6 +47,20 @@ class UcfTubes:
     def __len__(self) -> int:
         return len(self.video)
 
+    def without(self, videos: Collection[int]) -> "UcfTubes":
+        """The other videos alone."""
+        left = np.array([code not in videos for code in range(len(self.videos))], np.bool_)
+        rows = left[self.video]
+        return UcfTubes(
+            videos=tuple(name for name, kept in zip(self.videos, left.tolist(), strict=True) if kept),
+            video=(np.cumsum(left) - 1)[self.video[rows]],
+            frame=self.frame[rows],
+            boxes=self.boxes[rows],
+            tube=self.tube[rows],
+            label=self.label[rows],
+            num_frames=self.num_frames[left],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Tube:
@@ -64,13 +79,15 @@ def is_annotation(content: object) -> bool:
     return "gttubes" in content or (isinstance(first, dict) and "annotations" in first)
 
 
-def read_annotation(path: str | Path, content: object | None = None) -> UcfTubes:
+def read_annotation(path: str | Path, content: object | None = None, faults: Faults | None = None) -> UcfTubes:
     """`pyannot.pkl`, `UCF101v2-GT.pkl` or another pickle of its layout (J-HMDB's, MultiSports'), told apart by their
     content.
 
     Raises InputError for anything else, and, naming video and tube, for boxes that are not finite or inverted, frames
-    before the first, and labels that the file does not list.
+    before the first, and labels that the file does not list. With `faults` that skip, each broken tube is one, and its
+    video is left out whole: whoever is in that tube would else be nobody, and finding them be judged wrong.
     """
+    faults = Faults() if faults is None else faults
     content = restricted_load(path) if content is None else content
     if not is_annotation(content):
         raise InputError(f"{at(path)}: not an annotation of UCF101-24; expected pyannot.pkl or UCF101v2-GT.pkl")
@@ -78,25 +95,36 @@ def read_annotation(path: str | Path, content: object | None = None) -> UcfTubes
     act = "gttubes" in content
     what = "ACT's layout (UCF101v2-GT.pkl, JHMDB-GT.pkl)" if act else "UCF101-24 (pyannot.pkl)"
     try:
-        of_video = content["gttubes"] if act else content
-        videos = tuple(str(name) for name in of_video)
-        if act:
-            frames = [_whole(content["nframes"].get(name, -1)) for name in of_video]
-            tubes = list(_gt_tubes(of_video, path))
-        else:
-            frames = [_whole(entry["numf"]) for entry in content.values()]
-            tubes = list(_pyannot_tubes(content, path))
-    except InputError:
-        raise
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError) as error:
-        raise InputError(
-            f"{at(path)}: broken annotation of {what} ({type(error).__name__}: {error}); fetch it again"
-        ) from error
-    if not videos:
+        entries = list((content["gttubes"] if act else content).items())
+        length_of = content["nframes"].get if act else None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(_broken(path, what, error)) from error
+    if not entries:
         raise InputError(f"{at(path)}: has no video; expected an annotation of {what}; fetch it again")
-    found = _joined(videos, frames, tubes)
-    _check(path, found, _labels_of(path, content) if act else PYANNOT_LABELS, first=1 if act else 0)
-    return found
+    frames: list[int] = []
+    tubes: list[_Tube] = []
+    broken: set[int] = set()
+    for number, (name, entry) in enumerate(entries):
+        try:
+            frames.append(_whole(length_of(name, -1) if length_of is not None else entry["numf"]))
+            tubes += list((_gt_tubes if act else _pyannot_tubes)(number, name, entry, path))
+        except _BROKEN as error:
+            faults.add(str(error) if isinstance(error, InputError) else _broken(path, f"{what}: {name}", error))
+            frames[number:] = [-1]
+            broken.add(number)
+    found = _joined(tuple(str(name) for name, _ in entries), frames, tubes)
+    labels = _labels_of(path, content) if act else PYANNOT_LABELS
+    broken |= _broken_videos(path, found, labels, first=1 if act else 0, faults=faults)
+    if len(broken) == len(entries):
+        raise InputError(f"{at(path)}: each of its {len(entries)} videos is broken, such as {faults.skipped[0]}")
+    return found if not broken else found.without(broken)
+
+
+_BROKEN = (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError)  # InputError is a ValueError
+
+
+def _broken(path: str | Path, what: str, error: Exception) -> str:
+    return f"{at(path)}: broken annotation of {what} ({type(error).__name__}: {error}); fetch it again"
 
 
 def listed_videos(path: str | Path, content: Any, key: str) -> list[list[str]]:
@@ -126,33 +154,31 @@ def _labels_of(path: str | Path, content: Mapping[Any, Any]) -> int | None:
     return len(listed_labels(path, content)) if "labels" in content else None
 
 
-def _pyannot_tubes(content: Mapping[Any, Any], path: str | Path) -> Iterator[_Tube]:
-    for number, (name, entry) in enumerate(content.items()):
-        for k, tube in enumerate(entry["annotations"], start=1):
+def _pyannot_tubes(number: int, name: Any, entry: Mapping[Any, Any], path: str | Path) -> Iterator[_Tube]:
+    for k, tube in enumerate(entry["annotations"], start=1):
+        place = f"{at(path)}: {name} tube {k}"
+        # bytes: x + w would wrap round at 256
+        x, y, w, h = _rows(tube["boxes"], 4, f"{place}: boxes", "x, y, w, h").T
+        first, end = _whole(tube["sf"]), _whole(tube["ef"])
+        if end - first != len(x):
+            raise InputError(f"{place} has {len(x)} boxes for {end - first} frames; expected one box a frame")
+        boxes = np.stack([x - 1, y - 1, x - 1 + w, y - 1 + h], axis=1)
+        yield _Tube(number, k, _whole(tube["label"]) + 1, np.arange(first, end), boxes)
+
+
+def _gt_tubes(number: int, name: Any, by_label: Mapping[Any, Any], path: str | Path) -> Iterator[_Tube]:
+    k = 0
+    for label, tubes in by_label.items():
+        for tube in tubes:
+            k += 1
             place = f"{at(path)}: {name} tube {k}"
-            # bytes: x + w would wrap round at 256
-            x, y, w, h = _rows(tube["boxes"], 4, f"{place}: boxes", "x, y, w, h").T
-            first, end = _whole(tube["sf"]), _whole(tube["ef"])
-            if end - first != len(x):
-                raise InputError(f"{place} has {len(x)} boxes for {end - first} frames; expected one box a frame")
-            boxes = np.stack([x - 1, y - 1, x - 1 + w, y - 1 + h], axis=1)
-            yield _Tube(number, k, _whole(tube["label"]) + 1, np.arange(first, end), boxes)
-
-
-def _gt_tubes(of_video: Mapping[Any, Any], path: str | Path) -> Iterator[_Tube]:
-    for number, (name, by_label) in enumerate(of_video.items()):
-        k = 0
-        for label, tubes in by_label.items():
-            for tube in tubes:
-                k += 1
-                place = f"{at(path)}: {name} tube {k}"
-                rows = _rows(tube, 5, place, "frame, x1, y1, x2, y2")
-                frame = rows[:, 0]
-                wrong = ~((np.abs(frame) < _LARGEST) & (frame == np.floor(frame)))
-                if wrong.any():
-                    row = int(wrong.argmax())
-                    raise InputError(f"{place} row {row + 1}: frame {frame[row]:g}; expected a whole number, from 1")
-                yield _Tube(number, k, _whole(label) + 1, frame.astype(np.int64) - 1, rows[:, 1:])
+            rows = _rows(tube, 5, place, "frame, x1, y1, x2, y2")
+            frame = rows[:, 0]
+            wrong = ~((np.abs(frame) < _LARGEST) & (frame == np.floor(frame)))
+            if wrong.any():
+                row = int(wrong.argmax())
+                raise InputError(f"{place} row {row + 1}: frame {frame[row]:g}; expected a whole number, from 1")
+            yield _Tube(number, k, _whole(label) + 1, frame.astype(np.int64) - 1, rows[:, 1:])
 
 
 def _rows(value: object, width: int, place: str, expected: str) -> Floats:
@@ -198,8 +224,10 @@ def _joined(videos: tuple[str, ...], num_frames: list[int], tubes: list[_Tube]) 
     )
 
 
-def _check(path: str | Path, tubes: UcfTubes, num_labels: int | None, first: int) -> None:
-    """Raises InputError naming video, tube and frame of the first box that cannot be. `first`: the number that the file
+def _broken_videos(
+    path: str | Path, tubes: UcfTubes, num_labels: int | None, first: int, faults: Faults
+) -> set[int]:  # fmt: skip
+    """Codes of videos with a box that cannot be; a fault a tube, naming its first. `first`: the number that the file
     gives to a video's first frame.
     """
     last_label = _LARGEST if num_labels is None else num_labels
@@ -207,15 +235,22 @@ def _check(path: str | Path, tubes: UcfTubes, num_labels: int | None, first: int
     no_label = (tubes.label < 1) | (tubes.label > last_label)
     bad = outside | no_label | _bad_boxes(tubes.boxes)
     if not bad.any():
-        return
-    row = int(bad.argmax())
-    place = f"{at(path)}: {tubes.videos[tubes.video[row]]} tube {tubes.tube[row]} frame {tubes.frame[row] + first}"
-    if outside[row]:
-        raise InputError(f"{place}: no such frame; expected {first} or more")
-    if no_label[row]:
-        last = " or more" if num_labels is None else f" to {num_labels - 1}, one of the file's {num_labels} actions"
-        raise InputError(f"{place}: label {tubes.label[row] - 1}; expected 0{last}")
-    raise InputError(f"{place}: {_say_box(tubes.boxes[row])}")
+        return set()
+
+    def say(row: int) -> str:
+        place = f"{at(path)}: {tubes.videos[tubes.video[row]]} tube {tubes.tube[row]} frame {tubes.frame[row] + first}"
+        if outside[row]:
+            return f"{place}: no such frame; expected {first} or more"
+        if no_label[row]:
+            last = " or more" if num_labels is None else f" to {num_labels - 1}, one of the file's {num_labels} actions"
+            return f"{place}: label {tubes.label[row] - 1}; expected 0{last}"
+        return f"{place}: {_say_box(tubes.boxes[row])}"
+
+    rows = np.flatnonzero(bad)
+    firsts = np.zeros(len(tubes), np.bool_)
+    firsts[rows[np.unique(np.stack([tubes.video[rows], tubes.tube[rows]]), axis=1, return_index=True)[1]]] = True
+    faults.add_rows(firsts, say)
+    return set(tubes.video[rows].tolist())
 
 
 def _bad_boxes(boxes: Floats) -> npt.NDArray[np.bool_]:
@@ -228,11 +263,13 @@ def _say_box(box: Floats) -> str:
     return f"box {text} {fault}; expected x1, y1, x2, y2"
 
 
-def read_label_folder(folder: str | Path) -> UcfTubes:
+def read_label_folder(folder: str | Path, faults: Faults | None = None) -> UcfTubes:
     """`labels/Class/video/00009.txt`, a line `class x1 y1 x2 y2` a box, class and frame from 1.
 
-    `folder` is `labels` itself or the folder of one video. Raises InputError with file and line of a bad row.
+    `folder` is `labels` itself or the folder of one video. Raises InputError with file and line of a bad row,
+    unless `faults` skip these.
     """
+    faults = Faults() if faults is None else faults
     root = Path(folder)
     files = sorted(root.rglob("*.txt"))
     if not files:
@@ -240,22 +277,25 @@ def read_label_folder(folder: str | Path) -> UcfTubes:
     parents = list(dict.fromkeys(file.parent for file in files))
     number = {parent: k for k, parent in enumerate(parents)}
     frames = [_frame_of(file) for file in files]
-    rows = [(k, line, row) for k, file in enumerate(files) for line, row in _label_rows(file)]
+    rows = [(k, line, row) for k, file in enumerate(files) for line, row in _label_rows(file, faults)]
     values = np.asarray([row for _, _, row in rows], np.float64).reshape(-1, 5)
     label, boxes = values[:, 0], values[:, 1:]
     no_label = ~((label >= 1) & (label < _LARGEST) & (label == np.floor(label)))
     bad = no_label | _bad_boxes(boxes)
-    if bad.any():
-        row = int(bad.argmax())
+
+    def say(row: int) -> str:
         wrong = f"class {label[row]:g}; expected a whole number, from 1" if no_label[row] else _say_box(boxes[row])
-        raise InputError(f"{at(files[rows[row][0]], rows[row][1])}: {wrong}")
+        return f"{at(files[rows[row][0]], rows[row][1])}: {wrong}"
+
+    faults.add_rows(bad, say)
+    good = ~bad
     return UcfTubes(
         videos=tuple("/".join(parent.resolve().parts[-2:]) for parent in parents),
-        video=np.asarray([number[files[k].parent] for k, _, _ in rows], np.int64),
-        frame=np.asarray([frames[k] for k, _, _ in rows], np.int64),
-        boxes=boxes,
-        tube=np.zeros(len(rows), np.int64),
-        label=label.astype(np.int64),
+        video=np.asarray([number[files[k].parent] for k, _, _ in rows], np.int64)[good],
+        frame=np.asarray([frames[k] for k, _, _ in rows], np.int64)[good],
+        boxes=boxes[good],
+        tube=np.zeros(int(good.sum()), np.int64),
+        label=label[good].astype(np.int64),
         num_frames=np.full(len(parents), -1),
     )
 
@@ -266,7 +306,7 @@ def _frame_of(file: Path) -> int:
     return int(file.stem) - 1
 
 
-def _label_rows(file: Path) -> Iterator[tuple[int, list[float]]]:
+def _label_rows(file: Path, faults: Faults) -> Iterator[tuple[int, list[float]]]:
     for line, text in enumerate(file.read_text().splitlines(), start=1):
         if not text.strip():
             continue
@@ -275,5 +315,6 @@ def _label_rows(file: Path) -> Iterator[tuple[int, list[float]]]:
         except ValueError:
             row = []
         if len(row) != 5:
-            raise InputError(f"{at(file, line)}: {text!r}; expected 'class x1 y1 x2 y2'")
+            faults.add(f"{at(file, line)}: {text!r}; expected 'class x1 y1 x2 y2'")
+            continue
         yield line, row

@@ -9,12 +9,12 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from relact.config import STRICT
-from relact.data.decode import probe
-from relact.data.places import VIDEO_SUFFIXES, check_files
+from relact.data.places import VIDEO_SUFFIXES, check_files, name_missing
 from relact.data.samples import Protocol, Sample, people_of_keyframe
 from relact.data.tracks import linked, tracks_of_file
-from relact.errors import InputError
+from relact.data.usable import of_readable_videos, within_their_videos
 from relact.interop.ava_csv import AvaTable, read_ava_csv, read_excluded
+from relact.interop.faults import Faults
 from relact.labels import SHIPPED, LabelMap
 from relact.types import Keyframe
 
@@ -55,6 +55,8 @@ class AvaData:
     """ticks a second of the clock on which windows are laid out"""
     cap: int = Field(default=50, ge=0)
     """best rows a keyframe that the metric counts (AVA's protocol; 0 = all)"""
+    skip_bad: bool = False
+    """leave out what cannot be used (rows, videos, keyframes) and count it, instead of stopping at the first"""
 
     @property
     def judges_training(self) -> bool:
@@ -79,30 +81,31 @@ class AvaData:
         skip = root / self.exclude if self.exclude is not None and split == "train" else None
         return [(root / (self.train if split == "train" else self.val), skip)]
 
-    def samples(self, split: Literal["train", "val"]) -> list[Sample]:
+    def samples(self, split: Literal["train", "val"], faults: Faults | None = None) -> list[Sample]:
         """Every annotated keyframe of a split. Ids are those of `tracks`, else of the annotation, else of `link`.
 
-        They are of one video only, and -1 where nobody knows. Raises InputError, with the first few, for videos that
-        are missing, for actions that the label map does not have, and for keyframes past the end of their video; and
-        for a file of tracks that has no ids, or none for these people.
+        They are of one video only, and -1 where nobody knows. Faults, which stop or are left out as `skip_bad` says:
+        rows that are none, videos that are missing or do not open, actions that the label map does not have, keyframes
+        past the end of their video. Raises InputError in any case where no video is there, and for a file of tracks
+        that has no ids, or none for these people. `faults` collects them instead of one of its own.
         """
         self._check(split)
+        faults = Faults(skip=self.skip_bad) if faults is None else faults
         [(truth, out)] = self.annotation_files(split)
-        table = read_ava_csv(truth, "groundtruth")
-        files = self._files(table.videos)
-        skip = set() if out is None else excluded(out)
+        table = read_ava_csv(truth, "groundtruth", faults=faults)
+        files = self._files(table.videos, faults)
+        skip = set() if out is None else excluded(out, faults)
 
         def place(video: str, second: float) -> tuple[Path, float]:
             return files[video], second - self.start
 
-        samples = list(keyframes_of(table, self.label_map(), place))
+        samples = list(keyframes_of(table.of_videos(files), self.label_map(), place, faults))
+        samples = of_readable_videos(samples, faults)
         if self.tracks is not None:
-            samples = tracks_of_file(samples, Path(self.root) / self.tracks)
+            samples = tracks_of_file(samples, Path(self.root) / self.tracks, faults)
         if self.link:
             samples = linked(samples)
-        samples = [sample for sample in samples if sample.key not in skip]
-        check_ends(samples)
-        return samples
+        return within_their_videos([sample for sample in samples if sample.key not in skip], faults)
 
     def _has_labels(self) -> bool:
         return self.labels in SHIPPED or (Path(self.root) / self.labels).is_file() or Path(self.labels).is_file()
@@ -116,20 +119,19 @@ class AvaData:
         wanted[root / self.videos] = VIDEOS
         check_files("labels in AVA's format", root, wanted, REMEDY)
 
-    def _files(self, videos: tuple[str, ...]) -> dict[str, Path]:
+    def _files(self, videos: tuple[str, ...], faults: Faults) -> dict[str, Path]:
         folder = Path(self.root) / self.videos
         known = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in VIDEO_SUFFIXES}
-        missing = [name for name in videos if name not in known]
-        if missing:
-            raise InputError(
-                f"{folder}: {len(missing)} of {len(videos)} videos are missing, such as {', '.join(missing[:5])}"
-            )
+        name_missing("videos", folder, videos, known, "a video's file is named as in the ground truth", faults)
         return known
 
 
-def keyframes_of(table: AvaTable, labels: LabelMap, place: Place) -> Iterator[Sample]:
-    """Every keyframe of a ground truth; ticks are seconds, or thousandths where one lies between two seconds."""
-    columns = _columns(table, labels)
+def keyframes_of(table: AvaTable, labels: LabelMap, place: Place, faults: Faults) -> Iterator[Sample]:
+    """Every keyframe of a ground truth; ticks are seconds, or thousandths where one lies between two seconds.
+
+    Rows of an action that the label map does not have are faults.
+    """
+    table, columns = _with_columns(table, labels, faults)
     assert table.person is not None
     nobody = np.zeros((0, 4), np.float32), np.zeros((0, len(labels)), np.float32), np.zeros(0, np.int64)
     unit = ticks_of(table)
@@ -154,37 +156,20 @@ def ticks_of(table: AvaTable) -> int:
     return 1 if (table.keyframes.microseconds % 1_000_000 == 0).all() else 1000
 
 
-def excluded(path: Path) -> set[Keyframe]:
+def excluded(path: Path, faults: Faults) -> set[Keyframe]:
     """The keyframes of a file of excluded timestamps."""
-    rows = read_excluded(path)
+    rows = read_excluded(path, faults)
     return {Keyframe(rows.videos[v], round(m / 1e6)) for v, m in zip(rows.video, rows.microseconds, strict=True)}
 
 
-def _columns(table: AvaTable, labels: LabelMap) -> np.ndarray:
-    """The classifier's column of each row; -1 for an action of AVA's 80 that is not among the evaluated 60."""
+def _with_columns(table: AvaTable, labels: LabelMap, faults: Faults) -> tuple[AvaTable, np.ndarray]:
+    """The rows, and the classifier's column of each; -1 for one of AVA's 80 actions that is not among the evaluated 60."""
     of_id = {label.id: column for column, label in enumerate(labels)}
     columns = np.array([of_id.get(int(action), -1) for action in table.action], dtype=np.int64)
-    left_out = set(LabelMap.load("ava").ids) if labels == LabelMap.load("ava60") else set[int]()
-    for row in np.flatnonzero(columns < 0).tolist():
-        if int(table.action[row]) not in left_out:
-            ids = f"{min(labels.ids)} to {max(labels.ids)}"
-            raise InputError(
-                f"{table.where(row)}: action {table.action[row]}; the label map has {len(labels)} ids in {ids}"
-            )
-    return columns
-
-
-def check_ends(samples: list[Sample]) -> None:
-    """Raises InputError for keyframes outside of their video file.
-
-    Clamping would train on the last frame of a video over and over without a word.
-    """
-    lengths = {path: probe(path).announced_s for path in {sample.path for sample in samples}}
-    late = [(s, length) for s in samples if (length := lengths[s.path]) is not None and s.time is not None]
-    late = [(sample, length) for sample, length in late if not 0 <= (sample.time or 0) <= length + 1]
-    if late:
-        some = ", ".join(f"{s.key.video} at {s.stamp:g} s ({length:.1f} s long)" for s, length in late[:5])
-        raise InputError(
-            f"{len(late)} of {len(samples)} keyframes lie outside of their videos, such as {some}; "
-            "does a file begin at another second (data.start)?"
-        )
+    left_out = LabelMap.load("ava").ids if labels == LabelMap.load("ava60") else ()
+    strange = (columns < 0) & ~np.isin(table.action, left_out)
+    if not strange.any():
+        return table, columns
+    ids = f"the label map has {len(labels)} ids in {min(labels.ids)} to {max(labels.ids)}"
+    faults.add_rows(strange, lambda row: f"{table.where(row)}: action {table.action[row]}; {ids}")
+    return table.take(~strange), columns[~strange]

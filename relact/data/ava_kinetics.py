@@ -13,13 +13,15 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from relact.config import STRICT
-from relact.data.ava import check_ends, keyframes_of
+from relact.data.ava import keyframes_of
 from relact.data.ava_official import AvaOfficialData, JudgedAsAva
 from relact.data.places import check_files, frame_folders, name_missing, videos_below
 from relact.data.proposals import BoxesConfig, Detections, with_boxes
 from relact.data.samples import Sample
+from relact.data.usable import of_readable_videos, within_their_videos
 from relact.errors import InputError
 from relact.interop.ava_csv import AvaTable, read_ava_csv
+from relact.interop.faults import Faults
 from relact.labels import LabelMap
 
 ANNOTATION = "of the archive ava_kinetics_v1_0.tar.gz, from AVA's own page"
@@ -59,18 +61,24 @@ class AvaKineticsData(JudgedAsAva):
     """frames a second at which windows are laid out, and at which frames were extracted"""
     cap: int = Field(default=50, ge=0)
     """best rows a keyframe that the metric counts; 0 = all"""
+    skip_bad: bool = False
+    """leave out what cannot be used (rows, videos, keyframes), of AVA too, and count it, instead of stopping at the
+    first"""
 
     def annotation_files(self, split: Literal["train", "val"]) -> list[tuple[Path, Path | None]]:
         """The csv of a split, which excludes nothing, and AVA's."""
         own = Path(self.root) / self.annotations / f"kinetics_{split}_v1.0.csv"
         return [(own, None), *(self.ava.annotation_files(split) if self.ava is not None else ())]
 
-    def samples(self, split: Literal["train", "val"]) -> list[Sample]:
+    def samples(self, split: Literal["train", "val"], faults: Faults | None = None) -> list[Sample]:
         """Every keyframe of a split: AVA's, ticks in seconds, and Kinetics', ticks in thousandths of a second.
 
-        Raises InputError that lists the files which are not there and where each can be had; for missing clips, unless
-        they are skipped; and as the readers of annotations and boxes do.
+        Faults, which stop or are left out as `skip_bad` says: clips that are missing (unless `missing` leaves them out
+        uncounted) or do not open, keyframes past their end, and those of the annotation and of boxes. Raises
+        InputError in any case that lists the files which are not there and where each can be had. `faults` collects
+        them instead of one of its own.
         """
+        faults = Faults(skip=self.skip_bad) if faults is None else faults
         root, labels = Path(self.root), self.label_map()
         boxes = self.train_boxes if split == "train" else self.val_boxes
         file = self.annotation_files(split)[0][0]
@@ -80,17 +88,18 @@ class AvaKineticsData(JudgedAsAva):
         check_files("AVA-Kinetics", root, wanted, "set data.root, or the settings of data that name them")
         if self.ava is not None and self.ava.label_map() != labels:
             raise InputError(f"data.ava.labels={self.ava.labels} and data.labels={self.labels}: expected the same")
-        samples = self._kinetics(read_ava_csv(file, "groundtruth"), labels)
+        samples = self._kinetics(read_ava_csv(file, "groundtruth", faults=faults), labels, faults)
         if boxes.file is not None:
             samples = with_boxes(
-                samples, Detections(root / boxes.file), labels, boxes, training=split == "train",
+                samples, Detections(root / boxes.file, faults), labels, boxes, training=split == "train",
                 empty=lambda video, second: None,
             )  # fmt: skip
+        samples = of_readable_videos(samples, faults)
         if self.frames is None:
-            check_ends(samples)
-        return [*(self.ava.samples(split) if self.ava is not None else ()), *samples]
+            samples = within_their_videos(samples, faults)
+        return [*(self.ava.samples(split, faults) if self.ava is not None else ()), *samples]
 
-    def _kinetics(self, table: AvaTable, labels: LabelMap) -> list[Sample]:
+    def _kinetics(self, table: AvaTable, labels: LabelMap, faults: Faults) -> list[Sample]:
         folder = Path(self.root) / (self.frames or self.videos)
         parts: dict[str, list[_Part]] = defaultdict(list)
         for name, path in (frame_folders(folder) if self.frames else videos_below(folder)).items():
@@ -99,15 +108,14 @@ class AvaKineticsData(JudgedAsAva):
         known = {video: found[0].path for video, found in parts.items()}
         if self.missing == "refuse":
             remedy = "data.missing=skip leaves them out; state it beside the result"
-            name_missing("videos", folder, table.videos, known, remedy)
+            name_missing("videos", folder, table.videos, known, remedy, faults)
         elif not any(video in known for video in table.videos):
             name_missing("videos", folder, table.videos, known, "expected files named ID_START_END.mp4")
 
         def place(video: str, second: float) -> tuple[Path, float]:
             """The clip that holds the moment, else the video's first: its end is checked later."""
-            of_video = parts.get(video) or [_Part(0, 0, folder)]
+            of_video = parts[video]
             part = next((part for part in of_video if part.start <= second <= part.end), of_video[0])
             return part.path, second - part.start
 
-        found = keyframes_of(table, labels, place)
-        return [sample for sample in found if sample.key.video in known]
+        return list(keyframes_of(table.of_videos(known), labels, place, faults))

@@ -1,6 +1,5 @@
 """AVA v2.1 and v2.2 as they are published: annotation files, movies or their frames, a detector's boxes."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -8,14 +7,16 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from relact.config import STRICT
-from relact.data.ava import check_ends, excluded, keyframes_of
+from relact.data.ava import excluded, keyframes_of
 from relact.data.extracted import listed_folders
 from relact.data.places import check_files, frame_folders, name_missing, videos_below
 from relact.data.proposals import BoxesConfig, Detections, with_boxes, without
 from relact.data.samples import Protocol, Sample
 from relact.data.tracks import linked, tracks_of_file
+from relact.data.usable import of_readable_videos, within_their_videos
 from relact.errors import InputError
 from relact.interop.ava_csv import read_ava_csv
+from relact.interop.faults import Faults
 from relact.labels import LabelMap
 from relact.types import Keyframe
 
@@ -94,22 +95,32 @@ class AvaOfficialData(JudgedAsAva):
     """link the people of movies without any ids from keyframe to keyframe, by overlap"""
     cap: int = Field(default=50, ge=0)
     """best rows a keyframe that the metric counts: 50 (the official evaluator), 0 = all (PySlowFast, MMAction2)"""
+    skip_bad: bool = False
+    """leave out what cannot be used (rows, videos, keyframes) and count it, instead of stopping at the first"""
 
     def annotation_files(self, split: Literal["train", "val"]) -> list[tuple[Path, Path | None]]:
         """The csv of a split, and its excluded timestamps."""
         return [(self._annotation(split), self._annotation(f"{split}_excluded_timestamps"))]
 
-    def samples(self, split: Literal["train", "val"]) -> list[Sample]:
+    def samples(self, split: Literal["train", "val"], faults: Faults | None = None) -> list[Sample]:
         """Every keyframe of a split from second 902 to 1798 that is not excluded.
 
-        Raises InputError that lists the files which are not there and where each can be had; for movies that are
-        missing; and as the readers of annotations and boxes do.
+        Faults, which stop or are left out as `skip_bad` says: movies that are missing or do not open, keyframes past
+        their end, and those of the annotation and of boxes. Raises InputError in any case that lists the files which
+        are not there and where each can be had, and for frame lists that do not fit the frames. `faults` collects them
+        instead of one of its own.
         """
         self._check(split)
-        labels, exclude = self.label_map(), excluded(self._annotation(f"{split}_excluded_timestamps"))
-        table = read_ava_csv(self._annotation(split), "groundtruth")
-        place = self._place(table.videos, split)
-        samples = [s for s in keyframes_of(table, labels, place) if INCLUDED[0] <= s.stamp <= INCLUDED[1]]
+        faults = Faults(skip=self.skip_bad) if faults is None else faults
+        labels, exclude = self.label_map(), excluded(self._annotation(f"{split}_excluded_timestamps"), faults)
+        table = read_ava_csv(self._annotation(split), "groundtruth", faults=faults)
+        known = self._movies(table.videos, split, faults)
+        table, later = table.of_videos(known), self.shift / self.rate
+
+        def place(movie: str, second: float) -> tuple[Path, float]:
+            return known[movie], second - self.start + later
+
+        samples = [s for s in keyframes_of(table, labels, place, faults) if INCLUDED[0] <= s.stamp <= INCLUDED[1]]
         boxes = self.train_boxes if split == "train" else self.val_boxes
         if boxes.file is not None:
             movies, nobody = set(table.videos), samples[0].labels[:0] if samples else None
@@ -124,19 +135,17 @@ class AvaOfficialData(JudgedAsAva):
                     person=first.person[:0], time=time,
                 )  # fmt: skip
 
-            found = Detections(Path(self.root) / boxes.file)
+            found = Detections(Path(self.root) / boxes.file, faults)
             samples = with_boxes(samples, found, labels, boxes, training=split == "train", empty=empty)
-        samples = without(samples, exclude)
+        samples = of_readable_videos(without(samples, exclude), faults)
         if split == "val":
             samples = [sample for sample in samples if sample.key.tick % self.val_every == 0]
         samples.sort(key=lambda sample: sample.key)
         if self.tracks is not None:
-            samples = tracks_of_file(samples, Path(self.root) / self.tracks)
+            samples = tracks_of_file(samples, Path(self.root) / self.tracks, faults)
         if self.link:
             samples = linked(samples)
-        if self.frames is None:
-            check_ends(samples)
-        return samples
+        return within_their_videos(samples, faults) if self.frames is None else samples
 
     def _annotation(self, name: str) -> Path:
         return Path(self.root) / self.annotations / f"ava_{name}_v{self.version}.csv"
@@ -154,13 +163,14 @@ class AvaOfficialData(JudgedAsAva):
             wanted[root / boxes.file] = BOXES.replace("{split}", split)
         check_files(f"AVA v{self.version}", root, wanted, "set data.root, or the settings of data that name them")
 
-    def _place(self, movies: tuple[str, ...], split: str) -> Callable[[str, float], tuple[Path, float]]:
+    def _movies(self, movies: tuple[str, ...], split: str, faults: Faults) -> dict[str, Path]:
+        """Each movie that is there → its file, or its folder of frames."""
         folder = Path(self.root) / (self.frames or self.videos)
         if self.frame_lists is not None:
             known = listed_folders(Path(self.root) / self.frame_lists / f"{split}.csv", folder, movies)
         else:
             known = frame_folders(folder) if self.frames else videos_below(folder)
         what = "folders of frames" if self.frames else "movies"
-        name_missing(what, folder, movies, known, "all movies of a split are needed, or its csv must be cut to those")
-        later = self.shift / self.rate
-        return lambda movie, second: (known[movie], second - self.start + later)
+        remedy = "all movies of a split are needed, or its csv must be cut to those"
+        name_missing(what, folder, movies, known, remedy, faults)
+        return known

@@ -8,6 +8,7 @@ from relact.config import STRICT
 from relact.data.samples import Sample
 from relact.data.tubes import TubeData
 from relact.errors import InputError
+from relact.interop.faults import Faults
 from relact.interop.ucf24 import listed_labels, listed_videos, read_annotation
 from relact.interop.unpickle import restricted_load
 from relact.labels import Label, LabelMap
@@ -32,17 +33,22 @@ class JHMDBData(TubeData):
         names = listed_labels(self.annotation_file, self._content())
         return LabelMap(Label(id=k, name=name) for k, name in enumerate(names, start=1))
 
-    def samples(self, split: Literal["train", "val"]) -> list[Sample]:
-        """Keyframes of the videos of a split that are in the folder. Raises InputError where there is none."""
+    def samples(self, split: Literal["train", "val"], faults: Faults | None = None) -> list[Sample]:
+        """Keyframes of the videos of a split that are in the folder. Raises InputError where there is none.
+
+        Faults are those of the annotation's reader and of `keyframes`; they stop or are left out as `skip_bad` says.
+        `faults` collects them instead of one of its own.
+        """
+        faults = Faults(skip=self.skip_bad) if faults is None else faults
         content = self._content()
-        tubes = read_annotation(self.annotation_file, content)
+        tubes = read_annotation(self.annotation_file, content, faults)
         files, chosen = self.files(tubes), self._chosen(content, split)
         files = {code: path for code, path in files.items() if chosen is None or tubes.videos[code] in chosen}
         if not files:
             raise InputError(
                 f"{self.root}: no video of the {split} split {self.split} is here; data.split=all takes all"
             )
-        return self.keyframes(tubes, files, self.label_map(), test=split == "val")
+        return self.keyframes(tubes, files, self.label_map(), faults, test=split == "val")
 
     def _content(self) -> dict[str, object]:
         self.check_places("J-HMDB-21", ANNOTATION, VIDEOS, FRAMES)

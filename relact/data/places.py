@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from relact.errors import InputError
+from relact.interop.faults import Faults
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v")
 INCOMPLETE = ".incomplete"
@@ -48,11 +49,16 @@ def frame_folders(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in [*inner, *deeper] if path not in parents}
 
 
-def name_missing(what: str, folder: Path, names: Iterable[str], known: Mapping[str, Path], remedy: str) -> None:
-    """Raises InputError, with the first few, for names that are not known."""
+def name_missing(
+    what: str, folder: Path, names: Iterable[str], known: Mapping[str, Path], remedy: str, faults: Faults | None = None
+) -> None:
+    """Raises InputError, with the first few, for names that are not known; `faults` that skip raise it for all only."""
     names = list(names)
     missing = [name for name in names if name not in known]
-    if missing:
+    if missing and faults is not None and faults.skip and len(missing) < len(names):
+        for name in missing:
+            faults.add(f"{folder}: {name} is not there")
+    elif missing:
         more = " …" if len(missing) > SHOWN else ""
         raise InputError(
             f"{folder}: {len(missing)} of {len(names)} {what} are missing, such as "

@@ -17,9 +17,10 @@ from relact.boxes import pairwise_iou
 from relact.config import STRICT
 from relact.data.samples import Sample, Truth
 from relact.errors import InputError
-from relact.interop.ava_csv import read_ava_csv
+from relact.interop.ava_csv import AvaTable, read_ava_csv
 from relact.interop.box_files import read_boxes
 from relact.interop.box_table import place
+from relact.interop.faults import Faults
 from relact.labels import LabelMap
 from relact.types import Keyframe
 
@@ -52,30 +53,26 @@ class BoxesConfig:
 class Detections:
     """The boxes of a file by keyframe, in rows of (box, action); action -1 where there is none.
 
-    Raises InputError as the readers of boxes do, and naming the line of a score outside 0 to 1. Beside an action a
-    whole number passes: PySlowFast lists the ground truth among its boxes, whose last column is the person.
+    Faults are those of the readers of boxes, and scores outside 0 to 1. Beside an action a whole number passes:
+    PySlowFast lists the ground truth among its boxes, whose last column is the person.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, faults: Faults) -> None:
         self.path = path
+        self._faults = faults
         if path.suffix.lower() in (".pkl", ".pickle"):
-            table = read_boxes(path, "pickle")
+            table = read_boxes(path, "pickle", faults=faults)
             source = np.concatenate([np.arange(len(table)), table.label_row])
             self.action = np.concatenate([np.full(len(table), -1), table.label_id])
             names, code, micro = table.videos, table.video[source], np.rint(table.instant[source] * 1e6)
             self.boxes, self.score = table.boxes[source], table.score[source]
             line, self._word = table.line[source], table.line_word
         else:  # here, beside an action, too, the last column is the box's score
-            rows = read_ava_csv(path, "boxes")
+            rows = _scored(read_ava_csv(path, "boxes", faults=faults), faults)
             assert rows.score is not None
             names, code, micro = rows.videos, rows.video, rows.microseconds
             self.boxes, self.action, self.score = rows.boxes, rows.action, rows.score
             line, self._word = rows.lines, "line"
-            person = (rows.action >= 0) & (rows.score == np.floor(rows.score))
-            wrong = ~person & ~((rows.score >= 0) & (rows.score <= 1 + 1e-6))
-            if wrong.any():
-                row = int(wrong.argmax())
-                raise InputError(f"{rows.where(row)}: score {rows.score[row]:g}; expected a detector's, from 0 to 1")
         order = np.lexsort((micro, code))
         self.boxes, self.action, self.score = self.boxes[order], self.action[order], self.score[order]
         self._line = line[order]
@@ -89,18 +86,19 @@ class Detections:
         }
 
     def check_actions(self, labels: LabelMap) -> None:
-        """Raises InputError naming the first row whose action is neither in the map nor one of AVA's 80, of which a
-        map may leave some out.
+        """Rows whose action is neither in the map nor one of AVA's 80, of which a map may leave some out, are faults;
+        where they are skipped the box stays, without that action.
         """
         known = np.array([-1, *labels.ids, *LabelMap.load("ava").ids])
-        strange = np.flatnonzero(~np.isin(self.action, known))
-        if len(strange):
-            row = int(strange[self._line[strange].argmin()])
-            ids = f"the {len(labels)} ids of the label map in {min(labels.ids)} to {max(labels.ids)}"
-            where = place(str(self.path), int(self._line[row]), self._word)
-            raise InputError(
-                f"{where}: action {self.action[row]}; expected one of {ids}, or none; are these boxes of this data set?"
-            )
+        rows = np.argsort(self._line, kind="stable")
+        action = self.action[rows]
+        ids = f"one of the {len(labels)} ids of the label map in {min(labels.ids)} to {max(labels.ids)}, or none"
+
+        def say(number: int) -> str:
+            where = place(str(self.path), int(self._line[rows[number]]), self._word)
+            return f"{where}: action {action[number]}; expected {ids}; are these boxes of this data set?"
+
+        self._faults.add_rows(~np.isin(action, known), say)
 
     def keyframes(self) -> Iterator[tuple[str, int]]:
         """(video, microseconds) of every keyframe with boxes."""
@@ -120,6 +118,18 @@ class Detections:
         return boxes[order].clip(0, 1).astype(np.float32), score[order].astype(np.float32), hot[order]
 
 
+def _scored(rows: AvaTable, faults: Faults) -> AvaTable:
+    """The rows with a detector's score, or with an action and a whole number."""
+    score = rows.score
+    assert score is not None
+    person = (rows.action >= 0) & (score == np.floor(score))
+    wrong = ~person & ~((score >= 0) & (score <= 1 + 1e-6))
+    if not wrong.any():
+        return rows
+    faults.add_rows(wrong, lambda k: f"{rows.where(k)}: score {score[k]:g}; expected a detector's, from 0 to 1")
+    return rows.take(~wrong)
+
+
 def with_boxes(
     samples: Sequence[Sample],
     found: Detections,
@@ -133,8 +143,8 @@ def with_boxes(
 
     In training annotated and detected people stand side by side; in tests the detected ones alone, and the annotation
     becomes what they are judged by. `empty` makes a keyframe that the annotation does not have, or None where there
-    must be none. Raises InputError where the file has no box, where none of its keyframes is one of the samples', and
-    for an action that means nothing.
+    must be none. Raises InputError where the file has no box, and where none of its keyframes is one of the samples';
+    an action that means nothing is a fault of `found`.
     """
     found.check_actions(labels)
     known = {(sample.key.video, round(sample.stamp * 1e6)): sample for sample in samples}

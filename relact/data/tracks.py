@@ -13,6 +13,7 @@ from relact.errors import InputError
 from relact.interop.box_files import read_boxes
 from relact.interop.box_match import check_ids, match, same_instants
 from relact.interop.box_table import VideoBoxes
+from relact.interop.faults import Faults
 from relact.interop.linking import link_keyframes
 
 Ints = npt.NDArray[np.int64]
@@ -21,20 +22,26 @@ MIN_IOU = 0.5
 """A person takes the id of a box of the file from this overlap on."""
 
 
-def tracks_of_file(samples: Sequence[Sample], path: Path) -> list[Sample]:
+def tracks_of_file(samples: Sequence[Sample], path: Path, faults: Faults) -> list[Sample]:
     """The same samples with the ids of a box file: one to one by IoU, keyframe by keyframe; -1 where no box fits.
 
-    The file counts seconds as the annotation does. Raises InputError for a file that counts frames, that lacks ids or
-    one of the videos, and that fits nobody.
+    The file counts seconds as the annotation does. Broken rows and videos that it does not have are faults: where they
+    are skipped, the people there have no id. Raises InputError for a file that counts frames, that lacks ids, that
+    gives two people of a moment one, and that fits nobody: which of the two is meant, nobody knows.
     """
-    table = read_boxes(path, expect_ids=True)
+    table = read_boxes(path, expect_ids=True, faults=faults)
     if table.clock == "frames":
         raise InputError(f"{path}: counts frames; expected tracks on the seconds of the annotation")
     check_ids(table, "or leave data.tracks out; data.link=true links boxes without ids")
     ids = [np.full(len(sample.boxes), -1, np.int64) for sample in samples]
     for video, members in _by_video(samples).items():
         info = looked_at(samples[members[0]].path)
-        found = _ids_of_video([samples[k] for k in members], table.for_video(video, info.width, info.height))
+        try:
+            tracks = table.for_video(video, info.width, info.height, faults)
+        except InputError as error:
+            faults.add(str(error))
+            continue
+        found = _ids_of_video([samples[k] for k in members], tracks)
         for k, known in zip(members, found, strict=True):
             ids[k] = known
     people = sum(map(len, ids))

@@ -13,8 +13,10 @@ from relact.config import STRICT
 from relact.data.extracted import looked_at
 from relact.data.places import check_files, frame_folders, videos_below
 from relact.data.samples import Protocol, Sample, Truth, people_of_keyframe
+from relact.data.usable import unreadable
 from relact.errors import InputError
 from relact.interop.box_files import read_boxes
+from relact.interop.faults import Faults
 from relact.interop.ucf24 import PICTURE, UcfTubes
 from relact.labels import LabelMap
 from relact.types import Keyframe
@@ -44,6 +46,9 @@ class TubeData:
     """least score of such a box (ACAR-Net: all)"""
     cap: int = Field(default=0, ge=0)
     """best rows a keyframe that the metric counts; 0 = all, as in the protocol of these data sets"""
+    skip_bad: bool = False
+    """leave out what cannot be used (videos that do not open or have a broken tube, rows of val_boxes) and count it,
+    instead of stopping at the first; videos that are not below the folder are left out anyway"""
 
     @property
     def rate(self) -> None:
@@ -89,18 +94,18 @@ class TubeData:
         """Index of each video that is there → its file, or its folder of frames. Raises InputError where none is."""
         return files_of(Path(self.root) / (self.frames or self.videos), tubes, frames=self.frames is not None)
 
-    def keyframes(self, tubes: UcfTubes, files: Mapping[int, Path], labels: LabelMap, *, test: bool) -> list[Sample]:
+    def keyframes(
+        self, tubes: UcfTubes, files: Mapping[int, Path], labels: LabelMap, faults: Faults, *, test: bool
+    ) -> list[Sample]:
         """Those of these files; in tests with a detector's people where `val_boxes` names them.
 
-        Raises InputError for an annotation of more actions than `labels`, and as the reader of those boxes does.
+        Faults are videos that do not open, those with an action that is not one of `labels`, and those of the reader
+        of the boxes. Raises InputError in any case for a video of which the boxes know nothing: without it the result
+        would be too good.
         """
-        strange = tubes.label > len(labels)
-        if strange.any():
-            row = int(strange.argmax())
-            raise InputError(
-                f"{self.annotation_file}: {tubes.videos[tubes.video[row]]} tube {tubes.tube[row]}: label "
-                f"{tubes.label[row] - 1}; expected 0 to {len(labels) - 1}, one of the data set's {len(labels)} actions"
-            )
+        files = self._of_known_actions(tubes, files, labels, faults)
+        closed = unreadable(files.values(), faults)
+        files = {code: path for code, path in files.items() if path not in closed}
         samples = [
             sample
             for code, path in files.items()
@@ -110,7 +115,20 @@ class TubeData:
             return samples
         named = {tubes.videos[code]: path for code, path in files.items()}
         boxes = Path(self.root) / self.val_boxes
-        return with_detections(samples, boxes, named, self.val_score, self.frame_step, len(labels))
+        return with_detections(samples, boxes, named, self.val_score, self.frame_step, len(labels), faults)
+
+    def _of_known_actions(
+        self, tubes: UcfTubes, files: Mapping[int, Path], labels: LabelMap, faults: Faults
+    ) -> dict[int, Path]:  # fmt: skip
+        strange = np.flatnonzero(tubes.label > len(labels))
+        strange = strange[np.unique(tubes.video[strange], return_index=True)[1]]  # the first of each video
+        for row in strange.tolist():
+            faults.add(
+                f"{self.annotation_file}: {tubes.videos[tubes.video[row]]} tube {tubes.tube[row]}: label "
+                f"{tubes.label[row] - 1}; expected 0 to {len(labels) - 1}, one of the data set's {len(labels)} actions"
+            )
+        gone = set(tubes.video[strange].tolist())
+        return {code: path for code, path in files.items() if code not in gone}
 
 
 def files_of(folder: Path, tubes: UcfTubes, *, frames: bool) -> dict[int, Path]:
@@ -152,14 +170,20 @@ def tube_keyframes(tubes: UcfTubes, code: int, path: Path, labels: LabelMap, ste
 
 
 def with_detections(
-    samples: list[Sample], file: Path, videos: Mapping[str, Path], score: float, step: int, num_classes: int
+    samples: list[Sample],
+    file: Path,
+    videos: Mapping[str, Path],
+    score: float,
+    step: int,
+    num_classes: int,
+    faults: Faults,
 ) -> list[Sample]:
     """A detector's people instead of the annotated ones, which become what they are judged by.
 
     Frames that only the detector knows, every `step`-th of them from the first on, are keyframes too: what is found
-    there is wrong. Raises InputError as `read_boxes` does, and for a file that counts seconds.
+    there is wrong. Broken rows are faults. Raises InputError for a file that counts seconds, and a video it lacks.
     """
-    table = read_boxes(file)
+    table = read_boxes(file, faults=faults)
     if table.clock != "frames":
         raise InputError(
             f"{file}: counts seconds; expected boxes on numbered frames (csv video,frame,x1,y1,x2,y2,score)"
@@ -168,7 +192,7 @@ def with_detections(
     done: dict[Keyframe, Sample] = {}
     for name, path in videos.items():
         picture = looked_at(path)
-        found = table.for_video(name, picture.width, picture.height)
+        found = table.for_video(name, picture.width, picture.height, faults)
         for number, frame in enumerate(found.instants.astype(int).tolist()):
             key = Keyframe(name, frame + 1)
             if key not in known and frame % step:

@@ -9,6 +9,7 @@ from relact.config import STRICT
 from relact.data.samples import Sample
 from relact.data.tubes import TubeData
 from relact.errors import InputError
+from relact.interop.faults import Faults
 from relact.interop.ucf24 import UcfTubes, listed_videos, read_annotation
 from relact.interop.unpickle import restricted_load
 from relact.labels import LabelMap
@@ -40,14 +41,19 @@ class UCF24Data(TubeData):
         """The 24 actions, in alphabetical order."""
         return LabelMap.load("ucf24")
 
-    def samples(self, split: Literal["train", "val"]) -> list[Sample]:
-        """Keyframes of the videos of a split that are in the folder. Raises InputError where there is none."""
+    def samples(self, split: Literal["train", "val"], faults: Faults | None = None) -> list[Sample]:
+        """Keyframes of the videos of a split that are in the folder. Raises InputError where there is none.
+
+        Faults are those of the annotation's reader and of `keyframes`; they stop or are left out as `skip_bad` says.
+        `faults` collects them instead of one of its own.
+        """
+        faults = Faults(skip=self.skip_bad) if faults is None else faults
         self.check_places("UCF101-24", ANNOTATION, VIDEOS, FRAMES)
         annotation = self.annotation_file
         content = restricted_load(annotation)
-        tubes = read_annotation(annotation, content)
+        tubes = read_annotation(annotation, content, faults)
         files = self._chosen(self.files(tubes), tubes, content, split)
-        return self.keyframes(tubes, files, self.label_map(), test=split == "val")
+        return self.keyframes(tubes, files, self.label_map(), faults, test=split == "val")
 
     def _chosen(self, files: dict[int, Path], tubes: UcfTubes, content: object, split: str) -> dict[int, Path]:
         """The files of a split, by the list of test videos, or by the annotation's own."""

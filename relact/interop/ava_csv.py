@@ -3,8 +3,8 @@
 A row is `video,time,x1,y1,x2,y2,action[,person id or score]`, or `video,time`: a keyframe without people.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -79,6 +79,24 @@ class AvaTable:
             video=np.concatenate([self.video, self.empty.video]),
             microseconds=np.concatenate([self.microseconds, self.empty.microseconds]),
         )
+
+    def take(self, rows: Bools) -> "AvaTable":
+        """Those rows alone; all keyframes without people."""
+        columns = {name: getattr(self, name) for name in ("video", "microseconds", "boxes", "action", "lines")}
+        optional = {"score": self.score, "person": self.person}
+        columns |= {name: column for name, column in optional.items() if column is not None}
+        return replace(self, **{name: column[rows] for name, column in columns.items()})
+
+    def of_videos(self, names: Collection[str]) -> "AvaTable":
+        """The rows and keyframes of those videos alone."""
+        kept = [code for code, name in enumerate(self.videos) if name in names]
+        code, videos = np.full(len(self.videos), -1), tuple(self.videos[k] for k in kept)
+        code[kept] = np.arange(len(kept))
+        table, alone = self.take(code[self.video] >= 0), code[self.empty.video] >= 0
+        empty = Keyframes(
+            videos=videos, video=code[self.empty.video[alone]], microseconds=self.empty.microseconds[alone]
+        )
+        return replace(table, videos=videos, video=code[table.video], empty=empty)
 
     def where(self, row: int) -> str:
         """`file line 12` of a row, for messages."""

@@ -92,7 +92,7 @@ def _bad_rows(
         box = "(" + ", ".join(f"{value:g}" for value in boxes[row]) + ")"
         return f"{at(path)} entry {number + 1} ({entries[number].key!r}) row {person}: box {box} {what}"
 
-    bad: Bools = problems.any(axis=0)
+    bad = np.asarray(problems.any(axis=0), np.bool_)
     faults.add_rows(bad, say)
     return bad
 

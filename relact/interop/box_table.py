@@ -116,7 +116,7 @@ class BoxTable:
                 f"{'' if pixel else ', or in pixels (--box-units pixel)'}?"
             )
 
-        return cut, outside, say
+        return cut, np.asarray(outside, np.bool_), say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,11 @@ app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
 app.add_typer(detector_app, name="detector")
 
+SkipBad = Annotated[
+    bool,
+    typer.Option("--skip-bad", help="Leave out rows, videos and keyframes that cannot be used, and count them."),
+]
+
 screen = Console(width=None if sys.stdout.isatty() else 160)
 errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 _debug = False
@@ -78,6 +83,11 @@ def print_rows(left: str, right: str, rows: list[tuple[str, str]]) -> None:
     for row in rows:
         table.add_row(*row)
     screen.print(table)
+
+
+def with_skip_bad(settings: list[str] | None, skip_bad: bool) -> list[str]:
+    """Settings as `--set` gives them, and that of `--skip-bad`."""
+    return [*(settings or []), *(["data.skip_bad=true"] if skip_bad else [])]
 
 
 def pairs(settings: list[str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from relact.cli.app import bank_app, errors, pairs, print_rows, say
+from relact.cli.app import SkipBad, bank_app, errors, pairs, print_rows, say, with_skip_bad
 
 
 @bank_app.command("build")
@@ -15,6 +15,7 @@ def bank_build(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the bank; one that was interrupted goes on.")],
     split: Annotated[str, typer.Option(help="train or val.")] = "train",
     settings: Annotated[list[str] | None, typer.Option("--set", help="Override a field, such as data.root=…")] = None,
+    skip_bad: SkipBad = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda …")] = None,
 ) -> None:
     """Store what a trained network sees of every person of a data set, for heads with memory.
@@ -23,7 +24,8 @@ def bank_build(
     """
     from relact.run.banks import build
 
-    bank = build(run, out, split=split, settings=pairs(settings or []), device=device)
+    chosen = pairs(with_skip_bad(settings, skip_bad))
+    bank = build(run, out, split=split, settings=chosen, device=device, say=say)
     say(f"{len(bank)} rows of {len(bank.videos)} videos are in {out}")
 
 

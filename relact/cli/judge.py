@@ -50,6 +50,9 @@ def ava(
     show_errors: Annotated[
         bool, typer.Option("--errors", help="Count kinds of errors, and what mending each would give.")
     ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave broken rows out; the result says how many of each file.")
+    ] = False,
 ) -> None:
     """Judge actions by AVA's official protocol: frame-mAP at IoU 0.5.
 
@@ -67,6 +70,7 @@ def ava(
         box_source=box_source,
         explain=explain or None,
         errors=show_errors,
+        skip_bad=skip_bad,
     )
     if json_file is not None:
         write_json(json_file, report)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from relact.cli.app import app, errors, pairs, say, screen
+from relact.cli.app import SkipBad, app, errors, pairs, say, screen, with_skip_bad
 from relact.cli.judge import show_report, write_json
 from relact.errors import InputError
 
@@ -158,6 +158,7 @@ def train(
     resume: Annotated[
         bool, typer.Option(help="Go on where an earlier run in this folder was stopped; it ends as if it had not been.")
     ] = False,
+    skip_bad: SkipBad = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda …")] = None,
 ) -> None:
     """Train a recipe; the run folder holds the weights, the recipe, a log and the validation result.
@@ -169,7 +170,7 @@ def train(
     from relact.run import train as run_train
     from relact.train.distributed import is_first
 
-    chosen = _recipe(recipe, [*([f"head={head}"] if head else []), *(settings or [])])
+    chosen = _recipe(recipe, [*([f"head={head}"] if head else []), *with_skip_bad(settings, skip_bad)])
     report = run_train(chosen, out or Path("runs") / chosen.name, resume=resume, device=device, say=say)
     if is_first():
         show_report(report)
@@ -180,6 +181,7 @@ def test(
     run: Annotated[Path, typer.Argument(help="A run folder of `relact train`.")],
     settings: Annotated[list[str] | None, typer.Option("--set", help="Override a field, such as data.root=…")] = None,
     split: Annotated[str, typer.Option(help="train or val.")] = "val",
+    skip_bad: SkipBad = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda …")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")] = None,
 ) -> None:
@@ -190,7 +192,7 @@ def test(
     from relact.run import test as run_test
     from relact.train.distributed import is_first
 
-    report = run_test(run, settings=pairs(settings or []), split=split, device=device)
+    report = run_test(run, settings=pairs(with_skip_bad(settings, skip_bad)), split=split, device=device, say=say)
     if not is_first():
         return
     show_report(report)

@@ -163,7 +163,7 @@ def excluded(path: Path, faults: Faults) -> set[Keyframe]:
 
 
 def _with_columns(table: AvaTable, labels: LabelMap, faults: Faults) -> tuple[AvaTable, np.ndarray]:
-    """The rows, and the classifier's column of each; -1 for one of AVA's 80 actions that is not among the evaluated 60."""
+    """The rows, and the classifier's column of each; -1 for one of AVA's 80 that is not evaluated."""
     of_id = {label.id: column for column, label in enumerate(labels)}
     columns = np.array([of_id.get(int(action), -1) for action in table.action], dtype=np.int64)
     left_out = LabelMap.load("ava").ids if labels == LabelMap.load("ava60") else ()

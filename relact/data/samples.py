@@ -33,6 +33,8 @@ class Protocol:
     """frames: width and height of the pictures that are judged"""
     boxes: str = "annotated"
     """where the boxes come from; written into the result"""
+    left_out: int = 0
+    """faults of the data that were left out (data.skip_bad); written into the result where there are any"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ list are ignored, those at listed keyframes without people are wrong; classes wi
 enter the mean.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from relact.errors import InputError
 from relact.interop.ava_csv import AvaTable, Keyframes, Units, read_ava_csv, read_excluded
 from relact.interop.ava_rows import Kind
+from relact.interop.faults import Faults
 from relact.labels import LabelMap
 from relact.metrics.ava_cap import within_cap
 from relact.metrics.ava_report import (
@@ -61,23 +62,26 @@ def evaluate(
     box_source: str | None = None,
     explain: bool | None = None,
     errors: bool = False,
+    skip_bad: bool = False,
 ) -> AvaReport:
     """AVA frame-mAP of a predictions csv against a ground truth csv; `labels` lists the actions that count.
 
     `exclude` is a file of excluded timestamps. `cap` = best rows a keyframe, 0 for all (not the official
     number). `box_units` is what both files hold. Equal scores count in file order (officially it varies with
     numpy). `box_source` is written into the protocol. `explain`: look for faults; None: where the mAP is below
-    0.01. `errors`: count the kinds of errors. Raises InputError for unreadable files, and where no ground truth
-    is of an action that counts.
+    0.01. `errors`: count the kinds of errors. `skip_bad`: leave broken rows out; how many of each file is
+    written into the protocol. Raises InputError for unreadable files, and where no ground truth is of an action that
+    counts.
     """
     if cap < 0:
         raise InputError(f"cap {cap}: expected how many rows a keyframe count, or 0 for all of them")
     whole = LabelMap.load(labels)
     counted = whole.evaluated()
-    truth = _table(groundtruth, "groundtruth", box_units)
-    found = _table(predictions, "predictions", box_units)
+    faults = {name: Faults(skip=skip_bad) for name in ("groundtruth", "predictions", "exclude")}
+    truth = _table(groundtruth, "groundtruth", box_units, faults["groundtruth"])
+    found = _table(predictions, "predictions", box_units, faults["predictions"])
     known = _Known.of(truth.keyframes)
-    excluded = _excluded(exclude, known)
+    excluded = _excluded(exclude, known, faults["exclude"])
     truths = _truths(truth, known, excluded, counted)
     detections = _boxes(found, known, counted)
     reason = _reasons(detections, found, excluded, cap)
@@ -118,8 +122,12 @@ def evaluate(
             "groundtruth": truth.path,
             "predictions": found.path,
             "exclude": None if exclude is None or isinstance(exclude, Keyframes) else str(exclude),
+            **{f"{name}_rows_left_out": of_file.count for name, of_file in faults.items() if of_file.count},
         },
-        warnings=tuple(_warnings(truth, found, counted, detections, reason, result, iou_threshold)),
+        warnings=(
+            *_left_out(faults.values()),
+            *_warnings(truth, found, counted, detections, reason, result, iou_threshold),
+        ),
         explanation=_explanation(truth, found, known, excluded, whole) if explain else None,
         errors=_errors(truths, detections.take(used), _scores(found)[used], result, counted, iou_threshold)
         if errors
@@ -145,9 +153,15 @@ def _errors(
     return analyse(truths, found, scores, taken, labels, area="envelope", iou_threshold=iou_threshold)
 
 
-def _table(source: AvaTable | str | Path, kind: Kind, box_units: Units) -> AvaTable:
+def _left_out(faults: Iterable[Faults]) -> Iterator[str]:
+    for of_file in faults:
+        if of_file.count:
+            yield f"{of_file.count} broken row(s) left out, such as {of_file.skipped[0]}"
+
+
+def _table(source: AvaTable | str | Path, kind: Kind, box_units: Units, faults: Faults) -> AvaTable:
     if not isinstance(source, AvaTable):
-        return read_ava_csv(source, kind, box_units)
+        return read_ava_csv(source, kind, box_units, faults)
     assert source.kind == kind, f"expected a table of {kind}, got one of {source.kind}"
     return source
 
@@ -183,11 +197,11 @@ class _Known:
         return np.where(same, code, -1)
 
 
-def _excluded(exclude: Keyframes | str | Path | None, known: _Known) -> Bools:
+def _excluded(exclude: Keyframes | str | Path | None, known: _Known, faults: Faults) -> Bools:
     """A flag for each known keyframe."""
     flags = np.zeros(len(known.keys), np.bool_)
     if exclude is not None:
-        codes = known.find(exclude if isinstance(exclude, Keyframes) else read_excluded(exclude))
+        codes = known.find(exclude if isinstance(exclude, Keyframes) else read_excluded(exclude, faults))
         flags[codes[codes >= 0]] = True
     return flags
 

@@ -4,10 +4,11 @@ import hashlib
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -28,6 +29,7 @@ from relact.recipe import Recipe, override, read, to_dict
 from relact.run.loading import in_order
 from relact.run.maps import maps_of
 from relact.run.models import PRODUCER, load_model
+from relact.run.skipped import samples_of
 from relact.train.checkpoint import LABELS, RECIPE, WEIGHTS
 from relact.train.distributed import is_first, mine, told, wait
 from relact.train.evaluate import METRICS
@@ -42,17 +44,19 @@ def build(
     split: str = "train",
     settings: Mapping[str, str] | None = None,
     device: str | None = None,
+    say: Callable[[str], None] = print,
 ) -> FeatureBank:
     """`relact bank build`: what the network of a run folder stores of every person of a split.
 
-    Raises InputError for another split than train and val, and where `out` holds a bank of another network.
+    `say` is told what `data.skip_bad` leaves out. Raises InputError for another split than train and val, and where
+    `out` holds a bank of another network.
     """
     if split not in ("train", "val"):
         raise InputError(f"split {split!r}: expected train or val")
     run = Path(run)
     recipe = override(read(run / RECIPE), settings or {})
     model = load_model(run, device=device or default_device())
-    samples = recipe.data.samples("train" if split == "train" else "val")
+    samples, _ = samples_of(recipe, "train" if split == "train" else "val", Path(out), say=say)
     return build_bank(
         model, samples, Path(out), recipe=recipe, producer=producer_of(run, samples),
         dtype=resolve(recipe.train.precision, model.mean.device), run=run,
@@ -145,7 +149,7 @@ def _is_stale(folder: Path, producer: Producer) -> bool:
 def producer_of(run: Path, samples: Sequence[Sample]) -> Producer:
     """Who the network of a run folder is and what it looks at, for the bank that it fills."""
     recipe = read(run / RECIPE)
-    text = json.dumps(to_dict(recipe), sort_keys=True)
+    text = json.dumps(_without_skip_bad(to_dict(recipe)), sort_keys=True)
     data = hashlib.sha256()
     for sample in sorted(samples, key=lambda sample: sample.key):
         data.update(repr(tuple(sample.key)).encode())
@@ -156,6 +160,15 @@ def producer_of(run: Path, samples: Sequence[Sample]) -> Producer:
         weights=sha256_of(run / WEIGHTS),
         data=data.hexdigest(),
     )
+
+
+def _without_skip_bad(recipe: dict[str, Any]) -> dict[str, Any]:
+    """It says nothing of a network, what is left out is seen from the data, and banks of earlier versions lack it."""
+    return {
+        name: _without_skip_bad(value) if isinstance(value, dict) else value
+        for name, value in recipe.items()
+        if name != "skip_bad"
+    }
 
 
 def build_bank(

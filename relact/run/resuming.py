@@ -13,7 +13,7 @@ from relact.train.distributed import is_first, told, wait
 from relact.train.evaluate import METRICS
 from relact.train.loop import IMMATERIAL
 
-FREE = {"name", "data.root", *(f"train.{field}" for field in IMMATERIAL)}
+FREE = {"name", "data.root", "data.skip_bad", "data.ava.skip_bad", *(f"train.{field}" for field in IMMATERIAL)}
 """what may be another when a run goes on; that the data is the same is seen from the data"""
 SHOWN = 12
 _CLASSES = "head.name", "backbone.family", "data.source", "optim.kind", "loss.kind"

@@ -23,6 +23,7 @@ from relact.run.maps import maps_of
 from relact.run.models import PRODUCER, load_model
 from relact.run.rehearsal import rehearse
 from relact.run.resuming import begin, digest
+from relact.run.skipped import samples_of
 from relact.train.checkpoint import (
     Progress,
     Running,
@@ -71,7 +72,7 @@ def _train(recipe: Recipe, out: Path, where: torch.device, *, resume: bool, say:
     labels = recipe.data.label_map()
     if recipe.memory.mode == "offline":
         _first_stage(recipe, out, where, resume=resume, say=say, quiet=quiet)
-    samples = recipe.data.samples("train")
+    samples, _ = samples_of(recipe, "train", out, say=say)
     if not samples:
         raise InputError(f"{recipe.name}: no keyframes to train on in {recipe.data.root}")
     state = begin(recipe, samples, out, resume=resume, say=say)
@@ -112,7 +113,7 @@ def _train(recipe: Recipe, out: Path, where: torch.device, *, resume: bool, say:
             fit(trained, batches, running, config=recipe.train, optim=rates, log=lines, save=save, end_epoch=end_epoch)
     wait()
     load_weights(out, model)  # the average, or the first process' statistics of batch norms
-    report = judge_split(recipe, model, "val", labels=labels, dtype=dtype, folder=out)
+    report = judge_split(recipe, model, "val", labels=labels, dtype=dtype, folder=out, say=say)
     if recipe.data.judges_training:
         say(
             "judged on the very clips that it was trained on: this shows that the chain learns, not that it generalises"
@@ -210,10 +211,12 @@ def test(
     settings: Mapping[str, str] | None = None,
     split: str = "val",
     device: str | None = None,
+    say: Say = print,
 ) -> AvaReport:
     """A trained model over a split of its data: writes `groundtruth.csv` and `predictions.csv`, and judges them.
 
-    Under torchrun the processes divide the split, and all return the result.
+    `say` is told what `data.skip_bad` leaves out. Under torchrun the processes divide the split, and all return the
+    result.
     """
     if split not in ("train", "val"):
         raise InputError(f"split {split!r}: expected train or val")
@@ -225,4 +228,4 @@ def test(
         raise InputError(f"{run}: was trained on {len(model.labels)} actions, the data has {len(labels)} or other ones")
     chosen: Literal["train", "val"] = "train" if split == "train" else "val"
     dtype = resolve(recipe.train.precision, where)
-    return judge_split(recipe, model, chosen, labels=model.labels, dtype=dtype, folder=Path(run))
+    return judge_split(recipe, model, chosen, labels=model.labels, dtype=dtype, folder=Path(run), say=say)

@@ -1,8 +1,10 @@
 """A trained model over a data set: predictions, written as files that anybody can judge again."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +19,13 @@ from relact.losses import scores as action_scores
 from relact.metrics.ava import evaluate
 from relact.metrics.ava_report import AvaReport
 from relact.metrics.frames import evaluate_frames
-from relact.metrics.videos import evaluate_videos
+from relact.metrics.videos import VideoReport, evaluate_videos
 from relact.model import ActionDetector
 from relact.nn.precision import autocast
 from relact.train.distributed import gathered, told
 from relact.types import Batch, Keyframe
+
+_Report = TypeVar("_Report", AvaReport, VideoReport)
 
 METRICS = "metrics.json"
 """the result of a run that has been trained to its end, in its folder"""
@@ -127,16 +131,32 @@ def _judged(
 ) -> AvaReport:
     groundtruth, predictions = write_files(folder, samples, scores, labels)
     if protocol.measure == "ava":
-        return evaluate(
-            predictions=predictions, groundtruth=groundtruth, labels=labels.evaluated(), cap=protocol.cap,
-            box_source=protocol.boxes,
+        return _stamped(
+            evaluate(
+                predictions=predictions, groundtruth=groundtruth, labels=labels.evaluated(), cap=protocol.cap,
+                box_source=protocol.boxes,
+            ),
+            protocol,
         )  # fmt: skip
     if protocol.tubes:
         tubes = evaluate_videos(
             predictions, groundtruth, labels, box_units="unit", picture=protocol.picture, box_source=protocol.boxes
         )
         with atomic_path(folder / VIDEO_METRICS) as temporary:
-            temporary.write_text(tubes.to_json(), encoding="utf-8")
-    return evaluate_frames(
+            temporary.write_text(_stamped(tubes, protocol).to_json(), encoding="utf-8")
+    frames = evaluate_frames(
         predictions, groundtruth, labels, box_units="unit", picture=protocol.picture, box_source=protocol.boxes
+    )
+    return _stamped(frames, protocol)
+
+
+def _stamped(report: _Report, protocol: Protocol) -> _Report:
+    """Says that it is of a part of the data, where it is."""
+    if not protocol.left_out:
+        return report
+    warning = f"{protocol.left_out} fault(s) of the data are left out (skip_bad): the result is of the rest"
+    return replace(
+        report,
+        protocol={**report.protocol, "left_out": protocol.left_out},
+        warnings=(*report.warnings, warning),
     )

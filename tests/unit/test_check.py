@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from relact.data.ava import AvaData
 from relact.data.check import SetCheck, check
+from relact.data.check_rows import Findings, read_truth, write_rows
 from relact.data.folder import INCOMPLETE, MANIFEST
 from relact.errors import InputError
-from relact.interop.ava_csv import read_ava_csv
+from relact.interop.ava_csv import AvaTable, read_ava_csv
+from relact.interop.faults import Faults
 from relact.interop.files import sha256_of
 from tests.make_video import make_video
 
@@ -229,14 +231,19 @@ def test_avas_own_conventions(folder: Path):
     assert kinds(check(folder, labels="ava"))["seconds beyond the end"] == 2
 
 
-cell = st.sampled_from(["0.1", "0.5", "0.9", "1.03", "1.2", "7", "-0.3", "nan", "inf", "x", "", "0_1"])
-line = st.builds(
-    ",".join,
-    st.tuples(
-        st.just("one"), st.sampled_from(["0", "1", "-1", "nan"]), cell, cell, cell, cell,
-        st.sampled_from(["12", "0", "1.5", "y"]), st.sampled_from(["1", "2", "0.5", "-1"]),
-    ),
-)  # fmt: skip
+def lines_of(low: list[str], high: list[str]) -> st.SearchStrategy[str]:
+    corners = st.sampled_from(low), st.sampled_from(low), st.sampled_from(high), st.sampled_from(high)
+    return st.builds(
+        ",".join,
+        st.tuples(
+            st.just("one"), st.sampled_from(["0", "1", "-1", "nan"]), *corners,
+            st.sampled_from(["12", "0", "1.5", "y"]), st.sampled_from(["1", "2", "0.5", "-1"]),
+        ),
+    )  # fmt: skip
+
+
+cells = ["0.1", "0.5", "0.9", "1.03", "1.2", "7", "-0.3", "nan", "inf", "x", "", "0_1"]
+line = lines_of(cells, cells)
 
 
 @given(st.lists(line | st.sampled_from(["one,0001", "one", "one,0001,0.1,0.1,0.4,0.9,14,1"]), min_size=1, max_size=6))
@@ -257,6 +264,37 @@ def test_what_the_reader_refuses_is_a_problem_here(original: Path, tmp_path: Pat
     clean = read_ava_csv(tmp_path / "clean.csv", "groundtruth")
     assert len(clean) + len(clean.empty) == int(checked.rows.usable.sum())
     assert np.isfinite(clean.boxes).all()
+
+
+LOW, HIGH = ["0.1", "0.4", "-0.02", "-0.3", "nan", "x"], ["0.5", "0.9", "0.3", "1.03", "7", "inf", "0_1"]
+OTHERS = ["one,0001", "one", "one,0001,0.1,0.1,0.4,0.9,14,1", "", '"one",0001', "two,0000"]
+ROW = lines_of(LOW, HIGH) | st.sampled_from(OTHERS)  # none without area: only the check minds those
+
+
+@given(st.lists(ROW, min_size=1, max_size=8), st.sampled_from(["\n", "\r\n"]), st.booleans())
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_the_reader_skips_is_what_the_check_leaves_out(tmp_path: Path, lines: list[str], end: str, whole: bool):
+    path, clean = tmp_path / "truth.csv", tmp_path / "clean.csv"
+    path.write_bytes((end.join(lines) + end * whole).encode())
+    checked, faults = read_truth(path, Findings()), Faults(skip=True)
+    table = read_ava_csv(path, "groundtruth", faults=faults)
+    assert table.lines.tolist() == checked.lines[checked.people].tolist()
+    assert faults.count == sum(bool(text) for text in lines) - int(checked.good.sum())
+    write_rows(checked, path, clean)
+    again = read_ava_csv(clean, "groundtruth")
+    for ours, theirs in ((table, again), (table.empty, again.empty)):
+        for name in ("videos", "video", "microseconds"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+    for name in ("boxes", "action", "person"):
+        np.testing.assert_array_equal(getattr(table, name), getattr(again, name))
+    assert_same(again, read_ava_csv(clean, "groundtruth", faults=(none := Faults(skip=True))))
+    assert none.count == 0
+
+
+def assert_same(a: AvaTable, b: AvaTable) -> None:
+    assert a.videos == b.videos
+    for name in ("video", "microseconds", "boxes", "action", "person", "lines"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
 
 
 def test_a_set_without_its_videos_is_still_counted(folder: Path):

@@ -1,8 +1,8 @@
 """The lines of AVA's csv files as columns of numbers, read fast; a line that is not such a row is named.
 
 Whether the numbers make sense is `ava_csv`'s business. No null is ever filled in: numpy's C reader takes
-lines of one width, mixed lines are read width by width, and what it refuses goes through the `csv` module
-line by line.
+lines of one width, mixed lines are read width by width, and parts of a file that it refuses go through the
+`csv` module line by line.
 """
 
 import csv
@@ -69,13 +69,9 @@ def read_rows(path: str | Path, kind: Kind, faults: Faults) -> Rows:
     Raises it in any case for a file that cannot be read, is no text, or names a video in no UTF-8.
     """
     data = _read_bytes(path)
-    try:
-        blocks = [] if b'"' in data else list(_fast_blocks(data, kind))
-    except _NotPlainError:
-        blocks = []
-    if not blocks and data.strip():
-        blocks = _careful_blocks(data, kind, path, faults)
-    rows = _join(blocks, path)
+    # else a row may go over several lines, or several rows be in one, and the file cannot be cut into parts
+    plain = b'"' not in data and (b"\r" not in data or data.count(b"\r") == data.count(b"\r\n"))
+    rows = _join(list(_blocks(data, _CHUNK if plain else len(data), kind, path, faults)), path)
     return _without_cut_line(rows, data, kind, faults)
 
 
@@ -98,15 +94,22 @@ class _NotPlainError(Exception):
     """A line that the fast path cannot read; the careful pass says which and why, or reads it."""
 
 
-def _fast_blocks(data: bytes, kind: Kind) -> Iterator[_Block]:
+def _blocks(data: bytes, size: int, kind: Kind, path: str | Path, faults: Faults) -> Iterator[_Block]:
+    """Parts of about this size; those that the fast path cannot read are gone through line by line."""
     start, line = 0, 1
     while start < len(data):
-        end = data.find(b"\n", start + _CHUNK) + 1 or len(data)
+        end = data.find(b"\n", start + size) + 1 or len(data)
         # Latin-1 carries the bytes through unchanged; names are decoded as UTF-8 once each, in _join.
-        lines = data[start:end].decode("latin-1").split("\n")
+        text = data[start:end].decode("latin-1")
+        lines = text.split("\n")
         if not lines[-1].strip():
             lines.pop()
-        yield from _blocks_of_lines(lines, line, kind)
+        try:
+            if '"' in text:
+                raise _NotPlainError
+            yield from list(_blocks_of_lines(lines, line, kind))
+        except _NotPlainError:
+            yield from _careful_blocks(text, line, kind, path, faults, is_last=end == len(data))
         start, line = end, line + len(lines)
 
 
@@ -213,10 +216,13 @@ def _decode(name: bytes, path: str | Path) -> str:
         raise InputError(f"{path}: video name {name!r} is not UTF-8 text; expected an AVA csv file") from error
 
 
-def _careful_blocks(data: bytes, kind: Kind, path: str | Path, faults: Faults) -> list[_Block]:
-    text = data.decode("latin-1")
+def _careful_blocks(
+    text: str, first: int, kind: Kind, path: str | Path, faults: Faults, *, is_last: bool
+) -> list[_Block]:
+    """By the csv module; `first` is the number of its first line, `is_last` whether the file ends with it."""
     found: dict[int, list[tuple[int, bytes, list[float]]]] = {}
-    cut = not text.endswith(("\n", "\r"))
+    cut = is_last and not text.endswith(("\n", "\r"))
+    before = first - 1
     reader = csv.reader(io.StringIO(text, newline=""))
     fault = ""  # of the line before: told when it is known whether that was the last one
     while True:
@@ -228,12 +234,13 @@ def _careful_blocks(data: bytes, kind: Kind, path: str | Path, faults: Faults) -
             if fields is None:
                 break
             if any(field.strip() for field in fields):
-                values = _careful_row(fields, kind, at(path, reader.line_num))
-                found.setdefault(len(fields), []).append((reader.line_num, fields[0].encode("latin-1"), values))
+                number = before + reader.line_num
+                values = _careful_row(fields, kind, at(path, number))
+                found.setdefault(len(fields), []).append((number, fields[0].encode("latin-1"), values))
         except csv.Error as error:
             if fault:
                 faults.add(fault)
-            fault = f"{at(path, reader.line_num)}: is not a csv line ({error})"
+            fault = f"{at(path, before + reader.line_num)}: is not a csv line ({error})"
         except _BadLineError as error:
             fault = str(error)
     return [_block(width, rows) for width, rows in found.items()]

@@ -6,7 +6,7 @@ list are ignored, those at listed keyframes without people are wrong; classes wi
 enter the mean.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,9 +69,8 @@ def evaluate(
     `exclude` is a file of excluded timestamps. `cap` = best rows a keyframe, 0 for all (not the official
     number). `box_units` is what both files hold. Equal scores count in file order (officially it varies with
     numpy). `box_source` is written into the protocol. `explain`: look for faults; None: where the mAP is below
-    0.01. `errors`: count the kinds of errors. `skip_bad`: leave broken rows out; how many of each file is
-    written into the protocol. Raises InputError for unreadable files, and where no ground truth is of an action that
-    counts.
+    0.01. `errors`: count the kinds of errors. `skip_bad`: leave broken rows out, and write how many of each
+    file into the protocol. Raises InputError for unreadable files, and where no ground truth is of an action that counts.
     """
     if cap < 0:
         raise InputError(f"cap {cap}: expected how many rows a keyframe count, or 0 for all of them")
@@ -124,10 +123,7 @@ def evaluate(
             "exclude": None if exclude is None or isinstance(exclude, Keyframes) else str(exclude),
             **{f"{name}_rows_left_out": of_file.count for name, of_file in faults.items() if of_file.count},
         },
-        warnings=(
-            *_left_out(faults.values()),
-            *_warnings(truth, found, counted, detections, reason, result, iou_threshold),
-        ),
+        warnings=(*_left_out(faults), *_warnings(truth, found, counted, detections, reason, result, iou_threshold)),
         explanation=_explanation(truth, found, known, excluded, whole) if explain else None,
         errors=_errors(truths, detections.take(used), _scores(found)[used], result, counted, iou_threshold)
         if errors
@@ -153,8 +149,8 @@ def _errors(
     return analyse(truths, found, scores, taken, labels, area="envelope", iou_threshold=iou_threshold)
 
 
-def _left_out(faults: Iterable[Faults]) -> Iterator[str]:
-    for of_file in faults:
+def _left_out(faults: Mapping[str, Faults]) -> Iterator[str]:
+    for of_file in faults.values():
         if of_file.count:
             yield f"{of_file.count} broken row(s) left out, such as {of_file.skipped[0]}"
 

@@ -18,6 +18,7 @@ from relact.data.proposals import BoxesConfig
 from relact.data.samples import Sample
 from relact.data.ucf24 import UCF24Data
 from relact.errors import InputError
+from relact.interop.ava_csv import read_ava_csv
 from relact.interop.box_files import read_boxes
 from relact.interop.faults import SHOWN, Faults
 from relact.labels import LabelMap
@@ -70,8 +71,30 @@ def test_many_faults_are_counted_and_a_few_of_them_told():
     faults.add_rows(np.ones(5, np.bool_), say)
     assert faults.count == 506
     assert len(asked) == SHOWN  # one too few in the first call, one in vain in the second
-    with pytest.raises(InputError, match="^row 7$"):
+    with pytest.raises(InputError, match=r"^row 7$"):
         Faults().add_rows(np.arange(9) >= 7, say)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_huge_file_keeps_its_line_numbers(tmp_path: Path, end: str):
+    """It is read in parts; those with a broken line go another way."""
+    rows = [f"video_{k // 9000},{k % 900:04d},{LEFT},12,{k}" for k in range(60_000)]
+    bad = {9: "v", 29_999: f"v,0902,{LEFT},sit,1", 30_000: f"v,0902,{LEFT},0,1", 59_999: "v,0902,0.1"}
+    lines = [bad.get(k, row) for k, row in enumerate(rows)]
+    path = tmp_path / "truth.csv"
+    path.write_bytes(end.join(lines).encode())
+    assert path.stat().st_size > 2 << 20
+    faults = Faults(skip=True)
+    table = read_ava_csv(path, "groundtruth", faults=faults)
+    good = [k for k in range(60_000) if k not in bad]
+    assert table.lines.tolist() == [k + 1 for k in good]
+    assert table.person is not None
+    assert table.person.tolist() == good
+    assert table.videos == tuple(f"video_{k}" for k in range(7))
+    said = sorted((text.split(": ")[0], "cut off" in text) for text in faults.skipped)
+    assert said == sorted((f"{path} line {k + 1}", k == 59_999) for k in bad)
+    with pytest.raises(InputError, match="csv line 10: expected 7 or 8 columns"):
+        read_ava_csv(path, "groundtruth")
 
 
 # --- labels of one's own
@@ -347,7 +370,8 @@ COCO = """{"images": [{"id": 1, "frame": 0, "width": 10, "height": 10}],
     ("name", "content", "message", "left", "count"),
     [
         ("a.txt", "1,1,5,5,9,9,1\n1,2,5,x,9,9,1\n2,1,5,5,9\n3,1.5,5,5,9,9,1\n", "line 2: 'x'", 1, 3),
-        ("a.csv", "frame,x1,y1,x2,y2\n0,0,0,1,1\n1,a,b,1,1\n2,0,0\n3,0,0,nan,1\n-4,0,0,1,1\n", "line 4: 3 columns", 1, 4),
+        ("a.csv", "frame,x1,y1,x2,y2\n0,0,0,1,1\n1,a,b,1,1\n2,0,0\n3,0,0,nan,1\n-4,0,0,1,1\n",
+         "line 4: 3 columns", 1, 4),
         ("a.csv", f"v,0902,{LEFT},,0.5\nv,0902,{LEFT},x,0.5\n", "line 2: action 'x'", 1, 1),
         ("a.csv", f"v,0902,{LEFT},12,3\nv,0903,{LEFT},12,1e17\n", "line 2: person id 1e\\+17", 1, 1),
         ("a.json", '[{"time_s": 1, "box": [0, 0, 1, 1]}, {"box": [0, 0, 1, 1]}, {"time_s": 1, "box": [0, 1]}]',

@@ -1,7 +1,8 @@
 """Reads a whole folder of labels and says what is wrong, where, and what would be ignored; and counts what is there.
 
-The training reader (`AvaData`) never skips: it stops at the first fault, so that nobody trains on half a set without
-knowing. `check` goes on, and `write_good` writes a ground truth without the faulty rows, to train on by choice.
+The training reader (`AvaData`) stops at the first fault, so that nobody trains on half a set without knowing; with
+`skip_bad` it leaves out what it cannot use, and says how much. `check` goes on, and `write_good` writes a ground truth
+without the faulty rows, boxes without area and persons with two boxes among them, which training takes as they are.
 """
 
 import csv

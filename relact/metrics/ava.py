@@ -70,7 +70,7 @@ def evaluate(
     number). `box_units` is what both files hold. Equal scores count in file order (officially it varies with
     numpy). `box_source` is written into the protocol. `explain`: look for faults; None: where the mAP is below
     0.01. `errors`: count the kinds of errors. `skip_bad`: leave broken rows out, and write how many of each
-    file into the protocol. Raises InputError for unreadable files, and where no ground truth is of an action that counts.
+    file into the protocol. Raises InputError for unreadable files, and where no truth is of an action that counts.
     """
     if cap < 0:
         raise InputError(f"cap {cap}: expected how many rows a keyframe count, or 0 for all of them")

@@ -12,6 +12,11 @@ from relact.errors import InputError, at
 
 PATHS = ("groundtruth", "predictions", "exclude", "videos", "labels")
 """Fields of a protocol that name files: the name alone is compared, not the folder."""
+_VIDEO = "video-mAP"
+_COMPARABLE = (
+    "what can be compared are two results of one measure on one data set: AVA frame-mAP, frame-mAP (metrics.json of "
+    "runs), or video-mAP (metrics_video.json)"
+)
 _EXPECTED = "expected a result of `relact evaluate --json`, or metrics.json of a run"
 
 
@@ -65,16 +70,19 @@ class _Result:
     means: dict[str, float | None]
     groups: dict[str, float | None]
     classes: dict[int, tuple[str, str, float | None, int | None]]
+    known: bool = True
+    """whether the file says its measure; those of older versions do not"""
+    named: bool = True
+    """whether the file names its classes"""
 
 
 def compare_results(a: str | Path, b: str | Path, *, threshold: str = "0.5") -> Comparison:
     """Two JSON results of `relact evaluate`. `threshold`: at which IoU classes of video-mAP are compared.
 
-    Raises InputError for files that are none, and for results of different measures.
+    Raises InputError for files that are none, for results of different measures, and where no class is in both.
     """
     first, second = _read(a, threshold), _read(b, threshold)
-    if (first.measure == "video-mAP") != (second.measure == "video-mAP"):
-        raise InputError(f"{a} is {first.measure}, {b} is {second.measure}: frames and tubes cannot be compared")
+    _require_comparable(a, first, b, second)
     ids = list(dict.fromkeys([*first.classes, *second.classes]))
     nobody = ("", "", None, None)
     classes = []
@@ -101,6 +109,23 @@ def compare_results(a: str | Path, b: str | Path, *, threshold: str = "0.5") -> 
     )
 
 
+def _require_comparable(a: str | Path, first: _Result, b: str | Path, second: _Result) -> None:
+    """Raises InputError for two measures, and for two sets of actions."""
+    of_tubes = _VIDEO in (first.measure, second.measure)
+    if first.measure != second.measure and (of_tubes or (first.known and second.known)):
+        raise InputError(
+            f"{a} is {first.measure}, {b} is {second.measure}: these are two measures, and a figure of one says "
+            f"nothing of the other; {_COMPARABLE}"
+        )
+    ours, theirs = ({(k, found[0]) for k, found in result.classes.items()} for result in (first, second))
+    if first.named and second.named and ours and theirs and not ours & theirs:
+        names = (next(iter(result.classes.values()))[0] for result in (first, second))
+        raise InputError(
+            f"{a} and {b} have no action in common ({next(names)!r} …, {next(names)!r} …): results of two data sets; "
+            f"{_COMPARABLE}"
+        )
+
+
 def _both(a: Mapping[str, float | None], b: Mapping[str, float | None]) -> tuple[Difference, ...]:
     return tuple(Difference(name=name, a=a.get(name), b=b.get(name)) for name in dict.fromkeys([*a, *b]))
 
@@ -124,6 +149,8 @@ def _read(path: str | Path, threshold: str) -> _Result:
         raise InputError(f"{at(path)}: cannot be read ({error.strerror}); {_EXPECTED}") from error
     except ValueError as error:
         raise InputError(f"{at(path)}: not JSON ({error}); {_EXPECTED}") from error
+    if isinstance(content, dict) and {"videos", "total"} <= content.keys():
+        raise InputError(f"{at(path)}: says how well people are followed (relact evaluate links); {_COMPARABLE}")
     if not isinstance(content, dict) or not ("mAP" in content or "video_mAP" in content) or "protocol" not in content:
         raise InputError(f"{at(path)}: {_EXPECTED}")
     try:
@@ -141,7 +168,10 @@ def _of_frames(content: dict[str, Any]) -> _Result:
         classes[int(identity)] = (name, entry.get("group", ""), _number(ap), entry.get("truths"))
     protocol = content["protocol"]
     groups = {name: _number(ap) for name, ap in content.get("ap_by_group", {}).items()}
-    return _Result(protocol.get("protocol", "frame-mAP"), protocol, {"mAP": _number(content["mAP"])}, groups, classes)
+    return _Result(
+        protocol.get("protocol", "frame-mAP"), protocol, {"mAP": _number(content["mAP"])}, groups, classes,
+        known="protocol" in protocol, named=bool(known),
+    )  # fmt: skip
 
 
 def _of_tubes(content: dict[str, Any], threshold: str, path: str | Path) -> _Result:
@@ -156,7 +186,7 @@ def _of_tubes(content: dict[str, Any], threshold: str, path: str | Path) -> _Res
     for _, group, ap, _ in classes.values():
         groups.setdefault(group, []).extend([] if ap is None else [ap])
     return _Result(
-        "video-mAP",
+        _VIDEO,
         content["protocol"],
         means,
         {name: float(np.mean(values)) if values else None for name, values in groups.items()},

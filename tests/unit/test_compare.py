@@ -9,6 +9,7 @@ from PIL import Image
 from relact.errors import InputError
 from relact.metrics.compare import compare_results
 from relact.metrics.compare_plot import BETTER, WORSE, _marks, draw
+from relact.metrics.links import LinksReport
 
 
 def result(path: Path, aps: dict[int, float | None], mean: float, **protocol: object) -> Path:
@@ -96,8 +97,44 @@ def test_tubes_are_compared_at_a_threshold(pair, tmp_path: Path):
     assert compare_results(a, b).groups[0].gain == -0.125
     with pytest.raises(InputError, match=r"c\.json: no IoU 0\.3 in it; there are 0\.2, 0\.5"):
         compare_results(a, b, threshold="0.3")
-    with pytest.raises(InputError, match=r"a\.json is AVA frame-mAP, .*c\.json is video-mAP: frames and tubes cannot"):
+    with pytest.raises(InputError, match=r"a\.json is AVA frame-mAP, .*c\.json is video-mAP: these are two measures"):
         compare_results(pair[0], a)
+
+
+def test_two_measures_are_refused_with_what_can_be_compared(pair, tmp_path: Path):
+    frames = result(tmp_path / "frames.json", {1: 0.5}, 0.5, protocol="frame-mAP")
+    for a, b, measures in (
+        (pair[0], frames, r"a\.json is AVA frame-mAP, .*frames\.json is frame-mAP"),
+        (frames, pair[1], r"frames\.json is frame-mAP, .*b\.json is AVA frame-mAP"),
+    ):
+        with pytest.raises(
+            InputError, match=measures + ": these are two measures.*what can be compared are two"
+        ) as caught:
+            compare_results(a, b)
+        assert "\n" not in str(caught.value)  # one sentence
+    content = json.loads(frames.read_text())
+    del content["protocol"]["protocol"]  # of an older version: nobody knows
+    frames.write_text(json.dumps(content))
+    assert compare_results(pair[0], frames).classes[0].a is not None
+
+
+def test_two_data_sets_and_followed_people_are_refused(pair, tmp_path: Path):
+    content = json.loads(pair[0].read_text())
+    for entry in content["classes"]:
+        entry["name"] = f"sport {entry['id']}"  # the same ids
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(content))
+    with pytest.raises(
+        InputError, match=r"no action in common \('action 1' …, 'sport 1' …\): results of two data sets"
+    ):
+        compare_results(pair[0], other)
+    content["classes"][0]["name"] = "action 1"
+    other.write_text(json.dumps(content))
+    assert compare_results(pair[0], other).classes
+    links = tmp_path / "links.json"
+    links.write_text(LinksReport(videos={}, protocol={}, warnings=()).to_json())
+    with pytest.raises(InputError, match=r"links\.json: says how well people are followed .*what can be compared"):
+        compare_results(links, pair[0])
 
 
 @pytest.mark.parametrize(

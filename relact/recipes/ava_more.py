@@ -15,7 +15,7 @@ from relact.recipes.ava import (
     head,
     settings,
 )  # fmt: skip
-from relact.recipes.layers import Experiment, Layer
+from relact.recipes.layers import STAND_IN, Experiment, Layer
 
 # AMCRNet (IJCAI 2023)
 _AMC_DATA = (
@@ -42,8 +42,8 @@ AMC_SCHEDULE = (
 _AMC_4X16 = backbone("Table 1: SlowFast R50 4x16, Kinetics-400", "slowfast_r50_4x16_mm",
                      "slowfast_r50_4x16_k400_mmaction2")  # fmt: skip
 AMC_8X8 = backbone("Table 1: SlowFast R50 8x8, Kinetics-400", "slowfast_r50_8x8_mm", "slowfast_r50_8x8_k400_mmaction2")
-_AMC_R101 = backbone("Table 1: SlowFast R101 8x8, Kinetics-700, whose weights are not public: MMAction2's of "
-                     "Kinetics-400 stand in", "slowfast_r101_8x8_mm", "slowfast_r101_8x8_k400_mmaction2")  # fmt: skip
+_AMC_R101 = backbone(f"Table 1: SlowFast R101 8x8 as MMAction2 has it, {STAND_IN}", "slowfast_r101_8x8_mm",
+                     "slowfast_r101_8x8_k400_mmaction2")  # fmt: skip
 _SLOW_4X16 = backbone("Sec. 4.4: SlowOnly R50 4x16, Kinetics-400", "slowonly_r50_4x16",
                       "slowonly_r50_4x16_k400_pyslowfast")  # fmt: skip
 _ONLINE = bank("Sec. 4.4, Table 2f: the bank is kept by training", "online")
@@ -108,8 +108,7 @@ _AIA_DATA = (
     Layer("Sec. 4.1: shorter side 256", {"transform.short_side": 256}),
     Layer("AlphAction: batch statistics frozen", {"train.freeze_bn": True}),
 )  # fmt: skip
-_STAND_IN = "whose weights are not public: those of Kinetics-400 stand in"
-_IGMN_R50 = backbone(f"Sec. 4.1: SlowFast R50 4x16, Kinetics-700, {_STAND_IN}", "slowfast_r50_4x16",
+_IGMN_R50 = backbone(f"Sec. 4.1: SlowFast R50 4x16, {STAND_IN}", "slowfast_r50_4x16",
                      "slowfast_r50_4x16_k400_pyslowfast")  # fmt: skip
 _IGMN_R101 = backbone("Table 2: SlowFast R101 8x8, Kinetics-700; ACAR-Net's weights, by hand", "slowfast_r101_8x8_acar",
                       "slowfast_r101_8x8_k700_acar")  # fmt: skip

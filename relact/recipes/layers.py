@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 
 from relact.recipe import Recipe, compose
 
+STAND_IN = "Kinetics-700, whose weights are not public: those of Kinetics-400 stand in"
+"""Ends the source of such a backbone; every row of a table whose recipe has one gets it as its note."""
+
 
 @dataclass(frozen=True)
 class Layer:

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from relact.recipes.layers import Row
+from relact.recipes import EXPERIMENTS
+from relact.recipes.layers import STAND_IN, Row
 
 _NETWORK = "another kind of network than those here"
 _FLOW = "takes optical flow"
 _LFB = "LFB's I3D with non-local blocks is not among the backbones"
-_AIA = "AIA has R101 with non-local blocks and Kinetics-700; here R101 8x8"
 _ENSEMBLE = "an ensemble of models that the paper does not list"
-_K700 = "Kinetics-700's weights are not public; those of Kinetics-400 stand in"
+_NO_BLOCKS = "AIA's backbone has non-local blocks; this one has none"
 
 _TABLES: dict[tuple[str, str], tuple[tuple[Any, ...], ...]] = {
     ("ACAR-Net", "Table 1a"): (
@@ -55,7 +55,7 @@ _TABLES: dict[tuple[str, str], tuple[tuple[Any, ...], ...]] = {
     ),
     ("ACAR-Net", "Table 3"): (
         ("SlowFast, R-101+NL", "29.0", "slowfast_r101_nl"),
-        ("AIA, R-101+NL", "32.3", "aia_r101", _AIA),
+        ("AIA, R-101+NL", "32.3", "aia_r101", _NO_BLOCKS),
         ("Ours, R-101+NL", "31.4", "acar_r101_nl_acfb"),
         ("Ours, R-101", "33.3", "acar_r101_acfb"),
     ),
@@ -81,7 +81,7 @@ _TABLES: dict[tuple[str, str], tuple[tuple[Any, ...], ...]] = {
     ("AMCRNet", "Table 1"): (
         ("Slowfast R50", "24.8", "slowfast_r50"),
         ("Mvit-B", "27.5", None, "MViT-B is not among the backbones (mvit_v2_s is)"),
-        ("AIA R50", "29.8", "aia_r50"),
+        ("AIA R50", "29.8", "aia_r50", _NO_BLOCKS),
         ("ACAR R50", "28.84", "acar_r50_acfb"),
         ("ORViT", "28.0", None, _NETWORK),
         ("TubeR, CSN-50", "29.2", None, _NETWORK),
@@ -90,7 +90,7 @@ _TABLES: dict[tuple[str, str], tuple[tuple[Any, ...], ...]] = {
         ("AMCRNet-slim R50, 8x8", "29.85", "amcrnet_slim_r50"),
         ("AMCRNet R50, 8x8", "30.23", "amcrnet_r50"),
         ("Slowfast R101", "29.8", "slowfast_r101"),
-        ("AIA R101", "32.26", "aia_r101", _AIA),
+        ("AIA R101", "32.26", "aia_r101", _NO_BLOCKS),
         ("ACAR R101", "33.3", "acar_r101_acfb"),
         ("TubeR, CSN-152", "33.6", None, _NETWORK),
         ("AMCRNet-slim R101", "34.2", "amcrnet_slim_r101"),
@@ -152,8 +152,8 @@ _TABLES: dict[tuple[str, str], tuple[tuple[Any, ...], ...]] = {
         ("SlowOnly, R-50", "20.9", "slowonly_r50"),
         ("SlowFast, R-50", "25.6", "slowfast_r50"),
         ("SlowFast, R-101", "29.1", "slowfast_r101_nl"),
-        ("AIA, R-50", "29.8", "aia_r50"),
-        ("AIA, R-101", "32.3", "aia_r101", _AIA),
+        ("AIA, R-50", "29.8", "aia_r50", _NO_BLOCKS),
+        ("AIA, R-101", "32.3", "aia_r101", _NO_BLOCKS),
         ("ACAR, R-101", "33.3", "acar_r101_acfb"),
         ("MRSN_S, R-50", "28.3", "mrsn_s_r50"),
         ("MRSN_L, R-50", "29.2", "mrsn_l_r50"),
@@ -220,12 +220,12 @@ _TABLES: dict[tuple[str, str], tuple[tuple[Any, ...], ...]] = {
         ("LSTR", "27.2", None, _FLOW),
         ("Context-Aware RCNN", "28.0", None, _NETWORK),
         ("ACAR-Net", "28.3", "acar_r50_acfb_ava21"),
-        ("AIA, v2.1", "28.9", "aia_r50_ava21", _K700),
-        ("IGMN, v2.1", "30.2", "igmn_r50_ava21", _K700),
+        ("AIA, v2.1", "28.9", "aia_r50_ava21", _NO_BLOCKS),
+        ("IGMN, v2.1", "30.2", "igmn_r50_ava21"),
         ("SlowFast, R101", "29.3", "slowfast_r101_k700"),
-        ("AIA, R50", "29.8", "aia_r50", _K700),
-        ("AIA, R101", "32.2", "aia_r101"),
-        ("IGMN, R50", "31.2", "igmn_r50", _K700),
+        ("AIA, R50", "29.8", "aia_r50", _NO_BLOCKS),
+        ("AIA, R101", "32.2", "aia_r101", _NO_BLOCKS),
+        ("IGMN, R50", "31.2", "igmn_r50"),
         ("IGMN, R101", "33.0", "igmn_r101"),
     ),
     ("STC", "Table 1"): (
@@ -246,4 +246,12 @@ _TABLES: dict[tuple[str, str], tuple[tuple[Any, ...], ...]] = {
     ),
 }  # fmt: skip
 
-ROWS = tuple(Row(paper, table, *row) for (paper, table), rows in _TABLES.items() for row in rows)
+
+def _row(paper: str, table: str, row: str, figure: str, recipe: str | None, note: str = "") -> Row:
+    """A row, and in its note what stands in for the weights that its recipe should start from."""
+    weights = EXPERIMENTS[recipe].sources()["train.init"] if recipe is not None else ""
+    notes = [note, f"pre-trained on {STAND_IN}" if weights.endswith(STAND_IN) else ""]
+    return Row(paper, table, row, figure, recipe, "; ".join(filter(None, notes)))
+
+
+ROWS = tuple(_row(paper, table, *row) for (paper, table), rows in _TABLES.items() for row in rows)

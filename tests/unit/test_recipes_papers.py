@@ -15,7 +15,7 @@ from relact.metrics.frames import label_map
 from relact.model import ActionDetector
 from relact.recipe import Recipe, build_model, from_dict, override, settings_of, to_dict
 from relact.recipes import EXPERIMENTS, load
-from relact.recipes.layers import source_of
+from relact.recipes.layers import STAND_IN, source_of
 from relact.recipes.tables import ROWS
 from relact.train.loop import TrainConfig
 from relact.train.optim import OptimConfig, for_batch
@@ -69,6 +69,24 @@ def test_every_row_has_its_recipe_or_says_why_not():
     assert [row.row for row in own if row.recipe is None] == ["Ours++, ensemble"]
     assert len(own) > 20
     assert set(EXPERIMENTS) - {row.recipe for row in ROWS} == {"jhmdb_slowfast_r50"}
+
+
+def test_rows_of_kinetics_700_whose_weights_stand_in_all_say_so_in_the_same_words():
+    """SlowFast R50 4x16 and MMAction2's R101: all of IGMN's ablations and R50 rows, AIA's R50, AMCRNet's R101."""
+    said = [row for row in ROWS if STAND_IN in row.note]
+    assert all(row.note.endswith(f"pre-trained on {STAND_IN}") for row in said)
+    assert {row.recipe for row in said} == {
+        name for name in EXPERIMENTS if name.startswith("igmn_") and name != "igmn_r101"
+    } | {"aia_r50", "aia_r50_ava21", "amcrnet_slim_r101"}  # fmt: skip
+    assert {(row.paper, row.table) for row in said if row.recipe == "aia_r50"} == {
+        ("AMCRNet", "Table 1"), ("MRSN", "Table 2"), ("IGMN", "Table 2")
+    }  # fmt: skip
+    for row in said:  # none of them starts from Kinetics-700
+        assert row.recipe is not None
+        assert "_k400_" in str(load(row.recipe).train.init)
+    own = [row for row in ROWS if (row.recipe or "").startswith("aia_")]
+    assert len(own) == 8
+    assert all("non-local blocks" in row.note for row in own)
 
 
 def _defaults(recipe: Recipe) -> Recipe:

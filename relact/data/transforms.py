@@ -1,6 +1,7 @@
-"""From a frame to a clip: resize, crop, flip; every change is recorded in the `View` that carries boxes along.
+"""From a frame to a clip: crop, flip and colours by torchvision's operators (v2); a `View` carries the boxes along.
 
-In training, where a recipe asks for it, also colours (torchvision's operators) and boxes that are moved a little.
+Frames are resized where they are decoded; what is done here is recorded in the `View`, which also goes back. In
+training, where a recipe asks for it, boxes are moved a little (docs/decisions/0012-augmentation.md).
 """
 
 from typing import Literal
@@ -86,7 +87,7 @@ def apply(frames: UInt8[Tensor, "3 T H W"], chosen: Draw, crop: int | None) -> t
     height, width = frames.shape[-2:]
     clip_height, clip_width = min(crop or height, height), min(crop or width, width)
     top, left = round(chosen.top * (height - clip_height)), round(chosen.left * (width - clip_width))
-    clip = frames[..., top : top + clip_height, left : left + clip_width]
+    clip = F.crop(frames, top, left, clip_height, clip_width)
     view = View(
         width=width,
         height=height,
@@ -96,7 +97,7 @@ def apply(frames: UInt8[Tensor, "3 T H W"], chosen: Draw, crop: int | None) -> t
         top=top,
         flip=chosen.flip,
     )
-    return (clip.flip(-1) if chosen.flip else clip), view
+    return (F.horizontal_flip(clip) if chosen.flip else clip), view
 
 
 def inside(boxes: Tensor, view: View, minimum: float = 1.0) -> Tensor:

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+import torchvision.transforms.v2.functional as F
+from torchvision import tv_tensors
 
 from relact.data.collate import ShapeBatches, collate
 from relact.data.samples import people_of_keyframe
@@ -44,6 +46,27 @@ def test_a_crop_and_a_flip_carry_boxes_along():
     boxes = view.to_clip(torch.tensor([[0.25, 0.0, 0.5, 1.0]]))  # columns 2 to 4 of 8: 0 to 2 of the crop, mirrored
     assert boxes.tolist() == [[2, 0, 4, 4]]
     assert got[0, 0, 0, 3] == frames[0, 0, 0, 2]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("crop", [None, 20, 64])
+def test_pixels_and_boxes_are_those_of_torchvision_to_the_last_bit(crop: int | None, flip: bool):
+    random = np.random.default_rng(7)
+    frames = torch.from_numpy(random.integers(0, 256, (3, 4, 32, 44), dtype=np.uint8))
+    boxes = torch.from_numpy(random.random((9, 2, 2), np.float32)).sort(dim=1).values.reshape(9, 4)
+    got, view = apply(frames, Draw(short_side=32, left=0.3, top=0.8, flip=flip), crop)
+    pixels = boxes * torch.tensor([44, 32, 44, 32])
+    window = view.top, view.left, view.clip_height, view.clip_width
+    carried = [
+        tv_tensors.Video(frames.transpose(0, 1)),
+        tv_tensors.BoundingBoxes(pixels, format="XYXY", canvas_size=(32, 44), clamping_mode=None),
+    ]
+    carried = [F.crop(part, *window) for part in carried]
+    if flip:
+        carried = [F.horizontal_flip(part) for part in carried]
+    assert torch.equal(got.transpose(0, 1), carried[0])
+    assert torch.equal(view.to_clip(boxes), carried[1])
+    torch.testing.assert_close(view.to_frame(carried[1].as_subclass(torch.Tensor)), boxes)
 
 
 def test_who_is_cropped_away_is_left_out():

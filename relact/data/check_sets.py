@@ -1,10 +1,12 @@
 """Checks a data set of a recipe, in its own layout: what training and tests read of each split, and the annotation.
 
 Each split is read by the data set's own reader, so what is counted is what is learnt from and judged by. The reader
-stops at the first fault; the annotation is then gone through to the end, with the checks of a folder of one's own.
+stops at the first fault: that is told, what is left of the split is counted, and the annotation is gone through to the
+end, with the checks of a folder of one's own.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +23,7 @@ from relact.data.jhmdb import JHMDBData
 from relact.data.samples import Sample
 from relact.data.ucf24 import UCF24Data
 from relact.errors import InputError
+from relact.interop.faults import Faults
 from relact.interop.ucf24 import PICTURE, UcfTubes, read_annotation
 from relact.interop.unpickle import restricted_load
 from relact.labels import LabelMap
@@ -34,7 +37,7 @@ _FRAME_S = 1 / 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitsCheck:
-    """What was found; `splits` has those that can be read, one for both where they are the same."""
+    """What was found; `splits` has those of which something can be read, one for both where they are the same."""
 
     folder: str
     splits: dict[str, Statistics]
@@ -61,10 +64,12 @@ def check_splits(data: DataSet, *, decode: bool = False) -> SplitsCheck:
             read[title] = data.samples(split)
         except InputError as error:
             refused[title] = error
+            with suppress(InputError):  # what is left of it is counted
+                read[title] = data.samples(split, Faults(skip=True))
     if not read:
         raise next(iter(refused.values()))
     for title, refusal in refused.items():
-        found.add("problem", "splits that cannot be read", f"{title}: {refusal}")
+        found.add("problem", "splits that training or testing stops at", f"{title}: {refusal}")
     _check_annotation(data, labels, [sample for samples in read.values() for sample in samples], found)
     files: dict[Path, Seen | None] = {}
     splits: dict[str, Statistics] = {}
@@ -85,7 +90,10 @@ def _check_annotation(data: DataSet, labels: LabelMap, samples: Sequence[Sample]
     """Everything that is wrong in the annotation files, and the videos that they name and that are not there."""
     if isinstance(data, UCF24Data | JHMDBData):
         path = data.annotation_file
-        tubes = read_annotation(path, restricted_load(path))
+        faults = Faults(skip=True)
+        tubes = read_annotation(path, restricted_load(path), faults)
+        if faults.count:
+            found.add("problem", "broken tubes", *faults.skipped, count=faults.count)
         rows = _rows_of_tubes(tubes, str(path))
         check_numbers(rows, found)
         check_people(rows, found)

@@ -57,10 +57,11 @@ def test_ava_s_faults_are_all_told_with_their_lines(tmp_path: Path):
     with truth.open("a") as file:
         file.write("AAAAAAAAAAA,0902,0.1,0.1,1.5,0.9,12,3\nAAAAAAAAAAA,0903,0.4,0.1,0.2,0.9,12,3\n")
     splits, findings = found(tmp_path, "acar_r50", *NO_BOXES, status=1)
-    assert list(splits) == ["val"]  # training would stop
+    assert counts(splits["train"]) == (1, 2, 0, 2, 4)  # what is left of it
     assert findings["boxes outside of the picture"] == findings["boxes the wrong way round"] == 1
-    assert findings["splits that cannot be read"] == 1
-    (tmp_path / "videos" / "BBBBBBBBBBB.mp4").unlink()
+    assert findings["splits that training or testing stops at"] == 1
+    for video in (tmp_path / "videos").iterdir():
+        video.unlink()
     done = check(tmp_path, "--recipe", "acar_r50", "--set", NO_BOXES[0], "--set", NO_BOXES[1])
     assert done.returncode == 2
     assert "ava_train_v2.2.csv line 11" in done.stderr
@@ -79,7 +80,7 @@ def test_ava_kinetics(tmp_path: Path):
     _, findings = found(tmp_path / "kinetics", *recipe, "data.missing=skip")
     assert findings["videos that are missing, and left out"] == 1
     _, findings = found(tmp_path / "kinetics", *recipe, "data.missing=refuse", status=1)
-    assert findings["splits that cannot be read"] == 1
+    assert findings["splits that training or testing stops at"] == 1
 
 
 def test_ucf24(tmp_path: Path):
@@ -103,6 +104,12 @@ def test_ucf24(tmp_path: Path):
     assert findings["keyframes beyond the end of their video"] == 1
     assert findings["keyframes a little beyond the end (the last frame stands for them)"] == 1
     assert findings["videos that are missing, and left out"] == 1
+    content["gttubes"][first][0][0][0, 1] = float("nan")
+    annotation.write_bytes(pickle.dumps(content))
+    splits, findings = found(tmp_path, *recipe, status=1)
+    assert findings["broken tubes"] == 1
+    assert findings["splits that training or testing stops at"] == 2
+    assert counts(splits["train"]) == (1, 18, 0, 1, 18), "the broken tube takes its video along"
 
 
 @pytest.mark.parametrize("frames", [None, "%05d.png"])

@@ -125,7 +125,12 @@ def data_export(
     labels: Annotated[
         str | None, typer.Option(help="The actions to offer: a labels.csv; default: those that occur.")
     ] = None,
-    threshold: Annotated[float, typer.Option(help="Least score of an action to be ticked.", min=0, max=1)] = 0.5,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="Least score of an action that is written; default: 0.5 for CVAT, 0 for FiftyOne.", min=0, max=1
+        ),
+    ] = None,
 ) -> None:
     """Write predictions or labels as CVAT video XML, to correct them and convert them back; or results for FiftyOne.
 
@@ -136,11 +141,11 @@ def data_export(
     if tool == "fiftyone":
         from relact.run.fiftyone import export_fiftyone
 
-        print(export_fiftyone(source, out, threshold=threshold))
+        print(export_fiftyone(source, out, threshold=threshold or 0.0))
         return
     from relact.run.convert import export_cvat
 
-    for path in export_cvat(source, out, labels=labels, threshold=threshold):
+    for path in export_cvat(source, out, labels=labels, threshold=0.5 if threshold is None else threshold):
         print(path)
 
 

@@ -14,7 +14,7 @@ from relact.nn.precision import default_device
 from relact.run.detection import name_of, prepare
 from relact.run.models import load_model, load_producer
 from relact.serve.live_source import LivePeople, LiveStream, Skipped
-from relact.serve.live_view import MAX_SHORT_SIDE, LiveView
+from relact.serve.live_view import LiveView, shown_size
 from relact.video.people import Detector, load_detector
 from relact.video.pipeline import DetectConfig, Progress, detect_stream
 from relact.viz.draw import short_names
@@ -55,8 +55,8 @@ class LiveRun:
         """for titles: without what an address may hold of passwords"""
         self.view = LiveView(short_names(model.labels), self._counts)
         self.stream = LiveStream(source, self._show)
-        info = self.stream.info
-        self._size = info.resized(min(MAX_SHORT_SIDE, *info.size))
+        self.view_size = shown_size(self.stream.info.size)
+        """width and height of the pictures that are shown"""
         self.progress, self._skipped = Progress(), Skipped()
         self.error: BaseException | None = None
         self._judge = threading.Thread(target=self._run, name="judge", daemon=True)
@@ -106,7 +106,7 @@ class LiveRun:
         return text
 
     def _show(self, frame: Frame) -> None:
-        self.view.frame(frame, self._size)
+        self.view.frame(frame, self.view_size)
 
     def _run(self) -> None:
         config = self._config

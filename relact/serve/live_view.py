@@ -17,8 +17,8 @@ from relact.video.sources import People
 from relact.viz.draw import Painter, sighting
 from relact.viz.plates import Line
 
-MAX_SHORT_SIDE = 720
-"""pixels of what is shown"""
+MAX_SHORT_SIDE, LEAST_LONG_SIDE = 720, 640
+"""Pixels of what is shown. A smaller picture is enlarged before it is drawn on: on 240 lines no name is legible."""
 HOLD_S = 1.5
 """People who were not seen for so long are not drawn any more."""
 ACTIONS_S = 6.0
@@ -181,17 +181,25 @@ class LiveView:
         return now - next((came for at, came in list(self._came) if at >= time_s - 1e-6), now)
 
 
+def shown_size(size: Size) -> Size:
+    """Width and height of the pictures that are shown of a source of some size."""
+    scale = min(MAX_SHORT_SIDE / min(size), max(1.0, LEAST_LONG_SIDE / max(size)))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
 def stamp(picture: Picture, text: str) -> Picture:
-    """The picture with a line of text on a dark strip along its foot, smaller where it would not fit."""
+    """The picture with a text on a dark strip along its foot: two lines where one would not fit, then smaller."""
     image = Image.fromarray(picture)
     pen = ImageDraw.Draw(image, "RGBA")
-    size = max(11.0, image.height / 34)
+    room, size = image.width - 12, max(11.0, image.height / 34)
     font = ImageFont.load_default(size)
-    wide = pen.textlength(text, font)
-    if wide > image.width - 12:
-        size = max(7.0, size * (image.width - 12) / wide)
+    lines = [text] if pen.textlength(text, font) <= room else text.split("; ")
+    wide = max(pen.textlength(line, font) for line in lines)
+    if wide > room:
+        size = max(7.0, size * room / wide)
         font = ImageFont.load_default(size)
-    top = image.height - round(1.7 * size)
+    top = image.height - round((0.4 + 1.3 * len(lines)) * size)
     pen.rectangle((0, top, image.width, image.height), fill=(0, 0, 0, 170))
-    pen.text((6, top + 0.3 * size), text, fill=(255, 255, 255, 255), font=font)
+    for row, line in enumerate(lines):
+        pen.text((6, top + (0.3 + 1.3 * row) * size), line, fill=(255, 255, 255, 255), font=font)
     return np.asarray(image)

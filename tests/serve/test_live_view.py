@@ -13,40 +13,13 @@ import av
 import httpx
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from relact.data.decode import FrameStream
 from relact.errors import InputError
-from relact.labels import LabelMap
-from relact.recipe import build_model, override, to_dict
-from relact.recipes import load
 from relact.serve.live import LiveConfig, LiveRun
 from relact.serve.live_source import WAITING_FRAMES, LiveStream
-from relact.serve.live_view import LiveState, stamp
-from relact.train.checkpoint import save_model
-
-FINDER = """\
-import time
-import numpy as np
-def find(pictures):
-    return [(np.array([[20., 30, 60, 80]], np.float32), np.array([.9], np.float32)) for _ in pictures]
-def slow(pictures):
-    time.sleep(0.8)
-    return find(pictures)
-"""
-
-
-@pytest.fixture(scope="module")
-def weights(video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder of a small model with random weights, and a detector beside it."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("live")
-    recipe = override(load("debug"), {"data.root": str(video.parent.parent), "transform.short_side": "48"})
-    labels = LabelMap.load(video.parent.parent / "labels.csv")
-    save_model(folder, build_model(recipe, labels), to_dict(recipe), labels)
-    (folder / "mine.py").write_text(FINDER)
-    return folder
+from relact.serve.live_view import LiveState, shown_size, stamp
 
 
 def run_of(source: Path, weights: Path, detector: str = "find") -> LiveRun:
@@ -80,9 +53,11 @@ def test_a_file_is_played_at_its_own_speed_with_what_is_known_drawn_in(video: Pa
     assert len(pictures) >= 5
     assert len({picture.tobytes() for picture in pictures}) == len(pictures), "each is another one"
     with FrameStream(video) as stream:
-        plain = [frame.rgb() for frame in stream]
-    edge = np.array([[picture[30:80, 20], picture[30:80, 59]] for picture in pictures[-3:]], np.float64)
-    bare = np.array([plain[-1][30:80, 20], plain[-1][30:80, 59]], np.float64)
+        plain = [frame.rgb(run.view_size) for frame in stream]
+    scale = run.view_size[0] / stream.info.size[0]
+    rows, left, right = slice(*(round(y * scale) for y in (32, 78))), round(20 * scale), round(60 * scale) - 1
+    edge = np.array([[picture[rows, left], picture[rows, right]] for picture in pictures[-3:]], np.float64)
+    bare = np.array([plain[-1][rows, left], plain[-1][rows, right]], np.float64)
     assert abs(edge - bare).mean() > 30, "the box is drawn"
     assert pictures[-1][-4:].mean() < 0.6 * plain[-1][-4:].mean(), "the strip with the delay is there"
     assert state.actions_delay is not None
@@ -180,7 +155,7 @@ def test_the_page_sends_moving_pictures_until_ctrl_c(pipe: Path, weights: Path):
                 data += next(pieces)
         parts = [part.split(b"\r\n\r\n", 1)[1] for part in data.split(b"--relact-picture\r\n")[1:4]]
         pictures = [np.asarray(Image.open(io.BytesIO(part.removesuffix(b"\r\n")))) for part in parts]
-        assert {picture.shape for picture in pictures} == {(96, 288, 3)}
+        assert {picture.shape for picture in pictures} == {(213, 640, 3)}
         assert not (pictures[0] == pictures[2]).all()
         state = httpx.get(f"{url}/state").json()
         assert (state["source"], state["over"]) == ("door", False)
@@ -228,3 +203,15 @@ def test_the_figures_fit_any_picture():
         assert out.shape == (height, width, 3)
         assert (out[: height // 2] == 200).all()
         assert out.min() < 100
+    for width in (400, 640):
+        out = stamp(np.full((300, width, 3), 200, np.uint8), state.text())
+        assert (out[:, -6:].max(axis=2) < 100).any(), "the strip"
+        assert out[:, -6:].max() == 200, "the text ends before the edge: nothing of it is cut off"
+
+
+def test_small_pictures_are_enlarged_and_large_ones_reduced():
+    assert shown_size((288, 96)) == (640, 213)
+    assert shown_size((240, 320)) == (480, 640)
+    assert shown_size((640, 360)) == (640, 360)
+    assert shown_size((1920, 1080)) == (1280, 720)
+    assert shown_size((1080, 1920)) == (720, 1280)

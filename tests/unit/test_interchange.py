@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from relact.cli import app
 from relact.errors import InputError
 from relact.interop.fiftyone_json import VideoActions, write_fiftyone
 from relact.interop.supervision import from_supervision, people_of, to_supervision
@@ -161,6 +163,10 @@ def test_fiftyone_from_a_result_folder(tmp_path: Path):
     manifest = export_fiftyone(tmp_path, tmp_path / "out", threshold=0.5)
     frames = json.loads((manifest.parent / "labels" / "street.json").read_text())["frames"]
     assert [o["label"] for o in frames["31"]["objects"]["objects"]] == ["stand"]
+    commanded = CliRunner().invoke(app, ["data", "export", "fiftyone", str(tmp_path), "--out", str(tmp_path / "all")])
+    assert commanded.exit_code == 0, commanded.output
+    frames = json.loads((tmp_path / "all" / "labels" / "street.json").read_text())["frames"]
+    assert [o["label"] for o in frames["31"]["objects"]["objects"]] == ["stand", "walk"], "FiftyOne filters by itself"
     source.unlink()
     with pytest.raises(InputError, match="its video is no longer at"):
         export_fiftyone(folder, tmp_path / "out")

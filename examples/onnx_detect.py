@@ -14,11 +14,13 @@ import json
 import sys
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
 
 THRESHOLD = 0.05
 """Actions below it are not printed."""
@@ -26,9 +28,17 @@ THRESHOLD = 0.05
 
 def main(model: str, video: str, people: str) -> None:
     """Prints a csv: time_s, person_id, x1, y1, x2, y2, action_id, action, score."""
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    notes = json.loads(session.get_modelmeta().custom_metadata_map["relact"])
+    if missing := [path for path in (model, video, people) if not Path(path).is_file()]:
+        sys.exit(f"no such file: {', '.join(missing)}")
     found = read_people(people)
+    try:
+        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    except InvalidProtobuf:
+        sys.exit(f"{model}: expected an ONNX file")
+    about = session.get_modelmeta().custom_metadata_map
+    if "relact" not in about:
+        sys.exit(f"{model}: expected a file that relact export wrote; this one says nothing of clips and labels")
+    notes = json.loads(about["relact"])
     memory = Memory(notes["memory"]) if notes["memory"] else None
     out = csv.writer(sys.stdout, lineterminator="\n")
     out.writerow(["time_s", "person_id", "x1", "y1", "x2", "y2", "action_id", "action", "score"])
@@ -52,12 +62,18 @@ def main(model: str, video: str, people: str) -> None:
 def read_people(path: str) -> np.ndarray:
     """The rows of the csv, as a numpy table; score 1 and person_id -1 where the file has no such column."""
     kind = [(name, np.float64) for name in ("time_s", "x1", "y1", "x2", "y2", "score")] + [("person_id", np.int64)]
+    needed = ("time_s", "x1", "y1", "x2", "y2")
     with open(path, newline="", encoding="utf-8") as file:
-        rows = [
-            (*(float(row[name]) for name in ("time_s", "x1", "y1", "x2", "y2")), float(row.get("score") or 1),
-             int(row.get("person_id") or -1))
-            for row in csv.DictReader(file)
-        ]  # fmt: skip
+        table = csv.DictReader(file)
+        if lacking := [name for name in needed if name not in (table.fieldnames or ())]:
+            sys.exit(f"{path} line 1: expected the names of the columns; there is no {', '.join(lacking)}")
+        rows = []
+        for row in table:
+            try:
+                numbers = [float(row[name]) for name in needed]
+                rows.append((*numbers, float(row.get("score") or 1), int(row.get("person_id") or -1)))
+            except (TypeError, ValueError) as error:
+                sys.exit(f"{path} line {table.line_num}: expected numbers: {error}")
     return np.array(rows, dtype=kind)
 
 
@@ -87,7 +103,7 @@ def clips(video: str, clip: dict[str, Any]) -> Iterator[tuple[int, np.ndarray]]:
     count, stride, rate = clip["num_frames"], clip["frame_stride"], clip["rate"]
     kept: deque[tuple[float, np.ndarray]] = deque()
     second = 0
-    with av.open(video) as container:
+    with opened(video) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         offsets = (np.arange(count) - count // 2) * stride / (rate or float(stream.average_rate))
@@ -106,6 +122,17 @@ def clips(video: str, clip: dict[str, Any]) -> Iterator[tuple[int, np.ndarray]]:
     while kept and second <= kept[-1][0]:
         yield second, nearest(kept, second + offsets)
         second += 1
+
+
+def opened(video: str) -> av.container.InputContainer:
+    """The video, which has pictures."""
+    try:
+        container = av.open(video)
+    except av.FFmpegError as error:
+        sys.exit(f"{video}: expected a video: {error.strerror}")
+    if not container.streams.video:
+        sys.exit(f"{video}: expected a video; it has no pictures")
+    return container
 
 
 def nearest(kept: deque[tuple[float, np.ndarray]], wanted: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from relact.serve.guard import Guard, Tokens
 from relact.serve.live import LiveRun, Say
 from relact.serve.live_view import LiveView
-from relact.serve.pages import asset
+from relact.serve.pages import asset, page
 from relact.serve.server import Uvicorn, address, listen, on_signals, web_server
 
 HOST = "127.0.0.1"
@@ -24,8 +24,8 @@ def live_application(view: LiveView, title: str) -> Guard:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/")
-    async def page() -> Response:
-        return HTMLResponse(asset("live.html"))
+    async def index() -> Response:
+        return HTMLResponse(page("live.html"))
 
     @app.get("/assets/page.css")
     async def style() -> Response:

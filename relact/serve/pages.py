@@ -1,6 +1,7 @@
 """What a person looks at: the pages, the report of a job, its video."""
 
 import base64
+import re
 from collections.abc import Callable
 from functools import cache
 from importlib import resources
@@ -55,16 +56,26 @@ def asset(name: str) -> str:
     return resources.files("relact").joinpath(folder, name).read_text(encoding="utf-8")
 
 
+@cache
+def page(name: str) -> str:
+    """A whole page: its own parts in the frame that all of them have; a part that it lacks is empty."""
+    texts = re.split(r"<!--(title|heading|tools|root|script|main)-->", asset(name))
+    parts = dict(zip(texts[1::2], texts[2::2], strict=True))
+    for part in ("title", "heading", "root", "script"):
+        parts[part] = parts.get(part, "").strip()
+    return re.sub(r"<!--(\w+)-->", lambda place: parts.get(place[1], ""), asset("frame.html"))
+
+
 @router.api_route("/", methods=READ)
 async def index(owner: Owner) -> Response:
     """Drop a video, see the jobs."""
-    return HTMLResponse(asset("index.html"))
+    return HTMLResponse(page("index.html"))
 
 
 @router.api_route("/docs", methods=READ)
 async def docs(owner: Owner) -> Response:
     """The API, read from openapi.json without any network."""
-    return HTMLResponse(asset("docs.html"))
+    return HTMLResponse(page("docs.html"))
 
 
 @router.api_route("/assets/{name}", methods=READ)
@@ -125,7 +136,7 @@ def _video(path: Path) -> Response:
 
 def login_page(why: str = "") -> str:
     """The page on which a token is given; `why` is ours, not a user's."""
-    return asset("login.html").replace("<!--why-->", f'<p class="problem" role="alert">{why}</p>' if why else "")
+    return page("login.html").replace("<!--why-->", f'<p class="problem" role="alert">{why}</p>' if why else "")
 
 
 def login_routes(tokens: Tokens, guard: Callable[[], Guard]) -> APIRouter:

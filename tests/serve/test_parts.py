@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from relact.serve import upload
 from relact.serve.deliver import Table, attachment, named_page, named_table, stem
 from relact.serve.gate import Gate, Refused
 from relact.serve.guard import OWNER, Guard, Tokens
+from relact.serve.pages import page
 from relact.serve.rates import Rates
 from relact.serve.store import MAX_ATTEMPTS, Job, Store, Video
 from tests.make_video import make_video
@@ -323,3 +325,13 @@ def test_what_is_no_video_of_its_own_is_refused(tmp_path: Path, video: Path, kin
         looked_at(path)
     assert refused.value.status == 415
     assert str(tmp_path) not in refused.value.why
+
+
+@pytest.mark.parametrize("name", ["index.html", "docs.html", "live.html", "login.html"])
+def test_a_page_has_all_its_parts_in_the_frame_of_all(name: str):
+    text = page(name)
+    for part in ("<!doctype html>", "<title>relact", "<h1", 'id="theme"', "<main>", "<script src=", "</html>"):
+        assert text.count(part) == 1, part
+    assert re.findall("<!--.*?-->", text) == (["<!--why-->"] if name == "login.html" else [])
+    folder = "/assets/" if name == "login.html" else "assets/"  # it answers at any address
+    assert re.findall(r'(?:href|src)="(\S*assets/)', text) == [folder, folder]

@@ -227,6 +227,32 @@ def test_the_example_says_what_relact_says(tmp_path: Path):
     assert len(rows) == int((scores >= 0.05).sum())
 
 
+def test_the_example_answers_what_it_cannot_read_in_a_line(tmp_path: Path):
+    needs_onnx()
+    video = make_stage(tmp_path / "play") / "videos" / "stage_3_0000.mp4"
+    export(model_of("linear"), tmp_path / "model.onnx", size=(144, 48))
+    good, columns, half = (tmp_path / name for name in ("people.csv", "columns.csv", "half.csv"))
+    good.write_text("time_s,x1,y1,x2,y2\n1.0,0.1,0.2,0.4,0.9\n")
+    columns.write_text("time,x1,y1,x2,y2\n1.0,0.1,0.2,0.4,0.9\n")
+    half.write_text("time_s,x1,y1,x2,y2\n1.0,0.1,0.2,0.4,0.9\n1.0,0.1\n")
+    model = tmp_path / "model.onnx"
+    for words, answer in (
+        ((model, video, "gone.csv"), "no such file: gone.csv"),
+        (("gone.onnx", "gone.mp4", good), "no such file: gone.onnx, gone.mp4"),
+        ((model, video, columns), "there is no time_s"),
+        ((model, video, half), "half.csv line 3: expected numbers"),
+        ((model, good, good), "people.csv: expected a video: "),
+        ((good, video, good), "people.csv: expected an ONNX file"),
+    ):
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "examples" / "onnx_detect.py"), *map(str, words)],
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert answer in done.stderr
+        assert done.stderr.count("\n") == 1, done.stderr
+
+
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     from relact.cli.export import export as command
     from relact.run import export as module

@@ -24,6 +24,8 @@ WIDTH, MARGIN, GAP = 1120, 28, 16
 ROOM = WIDTH - 2 * MARGIN
 TAG = 16
 """height of an id"""
+LEGEND = 310
+"""width of a note with a scale below it"""
 SUFFIXES = (".png", ".svg")
 
 
@@ -109,23 +111,23 @@ class _Sheet:
         y = self._head(y)
         for section in self.shown.sections:
             self.on.line(MARGIN, y + 14, WIDTH - MARGIN, y + 14, RULE)
-            y = self._lines(section.title, 17, INK, y + 28)
-            y = self._lines(section.note, 13, FAINT, y + 2) + 10
+            y = self._lines(section.title, 17, INK, y + 28) + 2
             if isinstance(section, Heats):
                 y = self._heats(section, y)
-            elif isinstance(section, Strip):
-                y = self._strip(section, y)
-            else:
-                y = self._timeline(section, y)
+                continue
+            y = self._lines(section.note, 13, FAINT, y) + 10
+            y = self._strip(section, y) if isinstance(section, Strip) else self._timeline(section, y)
         if self.shown.remarks:
             self.on.line(MARGIN, y + 14, WIDTH - MARGIN, y + 14, RULE)
             y = self._lines("  ".join(self.shown.remarks), 12, FAINT, y + 26)
         return y + MARGIN
 
-    def _lines(self, words: str, size: int, colour: str, y: float) -> float:
+    def _lines(
+        self, words: str, size: int, colour: str, y: float, *, left: float = MARGIN, room: float = ROOM
+    ) -> float:
         """Wrapped words from y on; where they end."""
-        for line in wrapped(words, size, ROOM):
-            self.on.text(MARGIN, y + 0.65 * size, line, size, colour)
+        for line in wrapped(words, size, room):
+            self.on.text(left, y + 0.65 * size, line, size, colour)
             y += 1.35 * size
         return y
 
@@ -185,17 +187,23 @@ class _Sheet:
             self.on.text(left + wide / 2, top + TAG / 2, words, 12, DARK, anchor="m")
 
     def _heats(self, section: Heats, y: float) -> float:
+        """The maps with their note and scale above them, or beside them where a row of narrow ones leaves room."""
         if not section.heats:
-            return y
+            return self._lines(section.note, 13, FAINT, y) + 10
         low, high = scale_of([heat.values for heat in section.heats])
-        self._legend(y, low, high, section.unit)
-        y += 34
-        shape = max(self._aspect(heat.window) for heat in section.heats)
-        columns = 2 if shape >= 2.2 and len(section.heats) != 3 else 3 if shape >= 1.1 else 4 if shape >= 0.7 else 5
-        width = (ROOM - GAP * (columns - 1)) / columns
-        if len(section.heats) == 1:
-            width = min(1.5 * width, 700, 430 * shape)
-            columns = 1
+        columns, width = self._columns(section)
+        used = min(len(section.heats), columns) * (width + GAP)
+        beside = ROOM - used - GAP
+        if beside >= LEGEND and len(section.heats) <= columns:
+            left = MARGIN + used + GAP
+            words = self._lines(section.note, 13, FAINT, y + 30, left=left, room=beside)
+            self._legend(left, words + 12, low, high, "")
+            self._lines(section.unit, 12, INK, words + 32, left=left, room=beside)
+            y += 8
+        else:
+            y = self._lines(section.note, 13, FAINT, y) + 10
+            self._legend(MARGIN, y, low, high, section.unit)
+            y += 34
         for first in range(0, len(section.heats), columns):
             bottom = y
             for number, heat in enumerate(section.heats[first : first + columns]):
@@ -204,6 +212,16 @@ class _Sheet:
                 bottom = max(bottom, self._heat(heat, x, y + 22, width, low, high))
             y = bottom + 16
         return y - 16
+
+    def _columns(self, section: Heats) -> tuple[int, float]:
+        """How many maps stand in a row, and how wide each is."""
+        shape = max(self._aspect(heat.window) for heat in section.heats)
+        columns = 2 if shape >= 2.2 and len(section.heats) != 3 else 3 if shape >= 1.1 else 4 if shape >= 0.7 else 5
+        width = (ROOM - GAP * (columns - 1)) / columns
+        if len(section.heats) == 1:
+            return 1, min(1.5 * width, 700, 430 * shape)
+        beside = (ROOM - LEGEND - GAP) / len(section.heats) - GAP  # a short row grows till its words just fit
+        return columns, max(width, min(beside, 480 * shape)) if len(section.heats) < columns else width
 
     def _aspect(self, window: Extent) -> float:
         high, wide = self.shown.keyframe.shape[:2]
@@ -239,9 +257,9 @@ class _Sheet:
                     self.on.box(left + 2, top + 2, wide, 14, fill=DARK)
                     self.on.text(left + 2 + wide / 2, top + 9, words, 10, PAPER, anchor="m")
 
-    def _legend(self, y: float, low: float, high: float, unit: str) -> None:
+    def _legend(self, x: float, y: float, low: float, high: float, unit: str) -> None:
         """The scale: colours as they look over grey, and the weights at its ends."""
-        left, wide = MARGIN + width_of(percent(low), 12) + 8, 220
+        left, wide = x + width_of(percent(low), 12) + 8, 220
         self.on.text(left - 8, y + 8, percent(low), 12, INK, anchor="r")
         if not self.measuring:
             bar = over_grey(np.linspace(0, 1, wide * SCALE))

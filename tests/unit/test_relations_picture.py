@@ -14,10 +14,10 @@ from relact.head import HeadConfig, RelationHead
 from relact.heads import acar, amcrnet, igmn, lfb, linear, mrsn, pairwise, stc
 from relact.run.look_maps import GraphLayer, Seen, listen, sections_of
 from relact.types import Relations, Scene
-from relact.viz.canvas import SCALE
+from relact.viz.canvas import SCALE, width_of
 from relact.viz.heat import WHOLE, heat_colours, overlay, shares_of
 from relact.viz.relation_parts import Bar, Heat, Heats, Lane, Node, Strip, Timeline
-from relact.viz.relations import RelationPicture, percent, scale_of, ticks
+from relact.viz.relations import MARGIN, WIDTH, RelationPicture, percent, scale_of, ticks
 from tests.heads.scenes import STRIDE, built, scene_for
 
 SMALL: dict[str, HeadConfig] = {
@@ -241,3 +241,22 @@ def test_other_kinds_of_file_are_refused(tmp_path):
         shown().write(str(tmp_path / "a.jpg"))
     shown().write(str(tmp_path / "a.PNG"))
     assert Image.open(tmp_path / "a.PNG").format == "PNG"
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 7])
+@pytest.mark.parametrize("window", [WHOLE, (0.1, 0.2, 0.3, 0.9), (0.1, 0.2, 0.3, 0.4)])
+def test_a_row_of_maps_fills_the_sheet_and_nothing_leaves_it(number: int, window: tuple[float, float, float, float]):
+    """Few narrow maps have their note and scale beside them; no words end outside the margin."""
+    heats = tuple(Heat(title=f"map {k}", values=np.eye(3), extent=WHOLE, window=window) for k in range(number))
+    section = Heats(title="Where", note="how much each of many words of a long note counts " * 3, heats=heats)
+    words = ET.fromstring(shown(section).svg()).iter("{http://www.w3.org/2000/svg}text")
+    ends = []
+    for text in words:
+        x, size = float(text.attrib["x"]), int(float(text.attrib["font-size"]))
+        wide = width_of(text.text or "", size)
+        ends.append(x + {"end": 0, "middle": wide / 2}.get(text.attrib.get("text-anchor", ""), wide))
+    assert max(ends) <= WIDTH - MARGIN + 1
+    image = np.asarray(Image.open(io.BytesIO(shown(section).png())).convert("L"))
+    below = image[-round(image.shape[0] * 0.45) :, : -MARGIN * SCALE]
+    right = np.nonzero((below < 200).any(axis=0))[0].max() / SCALE
+    assert right > 0.85 * (WIDTH - MARGIN), "the right side is not empty"

@@ -24,7 +24,20 @@ FORMAT = 1
 MAX_EMBED = 350 << 20
 """Bytes of video in a page: browsers hold no string of more than half a gigabyte."""
 
-SCRIPTS = ("common", "data", "view", "clock", "overlay", "timeline", "pointer", "people", "table", "looks", "main")
+SCRIPTS = (
+    "common",
+    "data",
+    "view",
+    "clock",
+    "plates",
+    "overlay",
+    "timeline",
+    "pointer",
+    "people",
+    "table",
+    "looks",
+    "main",
+)
 INDEX_SCRIPTS = ("common", "index")
 
 _CHUNK = 3 << 18  # a multiple of three: base64 of the parts is base64 of the whole

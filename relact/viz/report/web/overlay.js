@@ -1,7 +1,5 @@
 // The boxes, names and actions over the picture.
-const overlay = { canvas: $("overlay"), time: 0, drawn: [] };
-/** How many actions a plate has room for. */
-const most = (width) => (width < 520 ? 1 : 3);
+const overlay = { canvas: $("overlay"), time: 0, drawn: [], slots: new Map() };
 
 /** The part of the video element that the picture fills: [left, top, width, height]. */
 function pictureRect() {
@@ -29,8 +27,10 @@ function drawOverlay() {
   const taken = [];
   for (const person of truthAt(time)) drawTruth(context, person, width, height, size, taken);
   const people = peopleAt(time);
-  for (const person of people) drawBox(context, person, width, height);
-  for (const person of people) drawPlate(context, person, width, height, size, taken);
+  for (const person of people) overlay.drawn.push(drawBox(context, person, width, height));
+  drawPlates(context, people, width, height, size, taken).forEach((rect, k) => {
+    overlay.drawn[overlay.drawn.length - people.length + k].plate = rect;
+  });
 }
 
 const pixels = (box, width, height) => [box[0] * width, box[1] * height, box[2] * width, box[3] * height];
@@ -47,34 +47,14 @@ function drawBox(context, person, width, height) {
   }
   context.globalAlpha = 1;
   const lines = person.actions.slice(0, most(width)).map(([label, score]) => [labels[label].short, score]);
-  overlay.drawn.push({ kind: "found", name: owners[person.owner].name, box: person.box, lines });
+  return { kind: "found", name: owners[person.owner].name, box: person.box, lines };
 }
 
-/** Where a plate of this size does not cover another: as wished (its upper edge), else lower and lower in the box. */
-function placePlate(box, w, h, width, height, taken, wishes) {
-  const x = Math.min(Math.max(box[0], 0), Math.max(0, width - w));
-  const clear = (y) => taken.every((r) => x + w <= r[0] || x >= r[2] || y + h <= r[1] || y >= r[3]);
-  const lower = Array.from({ length: 8 }, (_, k) => box[1] + 4 + (k + 1) * (h + 3));
-  const inside = [...wishes, ...lower].map((y) => Math.min(Math.max(y, 0), Math.max(0, height - h)));
-  const y = inside.find(clear) ?? inside[0];
-  taken.push([x, y, x + w, y + h]);
-  return [x, y];
-}
-
-function drawPlate(context, person, width, height, size, taken) {
+function drawPlate(context, person, plate, x, y, variant) {
   const owner = owners[person.owner];
-  const lines = person.actions.slice(0, most(width)).map(([label, score]) => {
-    const name = cut(context, labels[label].short, width * 0.34);
-    return { name, score, text: score.toFixed(2).replace(/^0/, ""), label };
-  });
-  const pad = Math.round(size * 0.45);
-  const row = Math.round(size * 1.55);
-  const chip = context.measureText(String(owner.id)).width + 2 * pad;
-  const widest = lines.reduce((w, line) => Math.max(w, context.measureText(`${line.name}  ${line.text}`).width), 0);
-  const [w, h] = [chip + (lines.length ? widest + 3 * pad : 0), row * Math.max(1, lines.length)];
-  const box = pixels(person.box, width, height);
-  const wishes = [box[1] - h - 3, box[1] + 4, box[3] + 3, box[3] - h - 4];
-  const [x, y] = placePlate(box, w, h, width, height, taken, wishes);
+  const lines = plate.lines.slice(0, plate.lines.length - variant);
+  const [w, h] = plate.sizes[variant];
+  const { chip, pad, row } = plate;
   context.save();
   context.beginPath();
   context.roundRect(x, y, w, h, 5);
@@ -99,6 +79,37 @@ function drawPlate(context, person, width, height, size, taken) {
     context.fillText(line.text, x + w - pad, middle);
   });
   context.restore();
+}
+
+/** A thin line from a plate that had to stand away to its box. */
+function drawLeader(context, box, [x1, y1, x2, y2], colour) {
+  const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+  const to = [clamp((x1 + x2) / 2, box[0], box[2]), clamp((y1 + y2) / 2, box[1], box[3])];
+  const from = [clamp(to[0], x1, x2), clamp(to[1], y1, y2)];
+  if (Math.hypot(to[0] - from[0], to[1] - from[1]) < 2 * AWAY + 2) return;
+  for (const [style, thick] of [["rgba(8, 10, 14, 0.55)", 3.5], [colour, 1.6]]) {
+    context.strokeStyle = style;
+    context.lineWidth = thick;
+    context.beginPath();
+    context.moveTo(...from);
+    context.lineTo(...to);
+    context.stroke();
+  }
+}
+
+/** Everyone's plate: measured, placed one after another, and drawn over all boxes. */
+function drawPlates(context, people, width, height, size, taken) {
+  const boxes = people.map((person) => pixels(person.box, width, height));
+  const plates = people.map((person) => plateOf(context, person, size, width));
+  const room = { width, height, taken, boxes };
+  const places = people.map((person, k) => placePlate(k, plates[k].sizes, room, overlay.slots.get(person.owner)));
+  overlay.slots = new Map(people.map((person, k) => [person.owner, places[k]]));
+  people.forEach((person, k) => drawLeader(context, boxes[k], places[k].rect, owners[person.owner].colour));
+  people.forEach((person, k) => {
+    const { rect, variant } = places[k];
+    drawPlate(context, person, plates[k], rect[0], rect[1], variant);
+  });
+  return places.map(({ rect }) => rect);
 }
 
 const ON_PICTURE = { pose: "#6ea3ff", object: "#f5a83f", person: "#f27bc3" };
@@ -130,8 +141,8 @@ function drawTruth(context, person, width, height, size, taken) {
   const text = cut(context, told.map(({ name, missed }) => (missed ? `✕ ${name}` : `✓ ${name}`)).join("  "), width * 0.5);
   const row = Math.round(size * 1.5);
   const w = context.measureText(text).width + size;
-  const wishes = [y2 + 3, y2 - row - 3, y2 - 2 * row - 5];
-  const [x, y] = placePlate([x1, y1, x2, y2], w, row, width, height, taken, wishes);
+  const room = { width, height, taken, boxes: [[x1, y1, x2, y2]] };
+  const [x, y] = placePlate(0, [[w, row]], room, { slot: BELOW, variant: 0 }).rect;
   context.fillStyle = "rgba(12, 15, 20, 0.8)";
   context.beginPath();
   context.roundRect(x, y, w, row, 5);

@@ -1,14 +1,16 @@
 """The report in a real browser: what is drawn is what was found, and every way to look at it works."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from made_results import LABELS, moving_people
+from made_results import LABELS, moving_people, write_result
 from pages import SECONDS, ready, settle, until
 
+from relact.run.report import report
 from relact.video.segments import read_segments
 from relact.viz.draw import Sighting, interpolate_tracks, short_names, sighting
 from relact.viz.palette import colour
@@ -273,3 +275,28 @@ def test_the_wheel_zooms_and_the_overview_moves(open_page: Open, result: Path):
     settle(page)
     view = page.evaluate("relact.view()")
     assert view["start"] + view["span"] == pytest.approx(SECONDS)
+
+
+def test_of_many_people_those_in_the_picture_come_into_view(open_page: Open, film: Path, tmp_path: Path):
+    """Twenty people, each for a part of the video: whoever looks at second 4 need not look for them in the list."""
+    everyone = moving_people("crowd", SECONDS, 20)
+    for second, keyframe in enumerate(everyone):
+        here = slice(3 * second, 3 * second + 3)
+        rows = ("boxes", "box_scores", "scores", "person", "track")
+        everyone[second] = replace(keyframe, **{name: getattr(keyframe, name)[here] for name in rows})
+    write_result(tmp_path, film, everyone, name="crowd", seconds=SECONDS)
+    report(tmp_path)
+    page = ready(open_page(tmp_path / "report.html"))
+    shown = "document.getElementById('people').scrollTop"
+    assert page.evaluate(shown) == 0
+    go(page, 3.0)
+    page.mouse.move(2, 2)
+    go(page, 4.0)
+    card = page.locator("#people button", has_text="Person 13").bounding_box()
+    room = page.locator("#people").bounding_box()
+    assert room["y"] <= card["y"] <= room["y"] + room["height"] - card["height"] / 2
+    page.locator("#people button", has_text="Person 13").focus()
+    page.evaluate("document.getElementById('video').currentTime = 0.5")
+    settle(page)
+    there = page.locator("#people button", has_text="Person 13").bounding_box()["y"]
+    assert there == pytest.approx(card["y"], abs=1), "the list stays while it is being used"

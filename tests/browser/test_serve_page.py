@@ -256,6 +256,9 @@ def test_the_api_page_shows_every_operation(visit: Visit, server: Server):
     expect(page.locator("#operations")).to_contain_text(f'"{server.url}/api/v1/videos"')
     page.locator("#operations a", has_text="Problem").first.click()
     expect(page.locator("#Problem")).to_be_in_viewport()
+    page.set_viewport_size({"width": 390, "height": 844})
+    broken = "[...document.querySelectorAll('th code, td a')].filter(w => w.getClientRects().length > 1)"
+    assert page.evaluate(f"{broken}.map((word) => word.textContent)") == [], "a phone breaks no word"
 
 
 def test_live_pictures_move(visit: Visit, film: Path):
@@ -264,12 +267,12 @@ def test_live_pictures_move(visit: Visit, film: Path):
         assert process.stderr is not None
         process.stderr.readline()
         page = visit(process.stderr.readline().split()[1])
-        until(page, "document.querySelector('.live img').naturalWidth === 288", 20)
+        until(page, "document.querySelector('.live img').naturalWidth === 640", 20)
         look = """() => {
           const image = document.querySelector(".live img");
           const canvas = Object.assign(document.createElement("canvas"), { width: 288, height: 96 });
           const context = canvas.getContext("2d");
-          context.drawImage(image, 0, 0);
+          context.drawImage(image, 0, 0, 288, 96);
           return context.getImageData(0, 0, 288, 84).data.reduce((sum, value, at) => sum + value * (at % 251), 0);
         }"""
         seen = set()

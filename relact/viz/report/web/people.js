@@ -43,9 +43,27 @@ function nextPerson(by) {
   const [now] = view.people.size ? [...view.people].sort((a, b) => a - b) : [by > 0 ? -1 : 0];
   const next = (now + by + found.count) % found.count;
   choosePeople([next]);
+  showCard(next);
+}
+
+function showCard(owner) {
   const list = $("people");
-  const { button } = cards[next];
+  const { button } = cards[owner];
   list.scrollTo({ top: button.offsetTop - list.offsetTop - 8, left: button.offsetLeft - list.offsetLeft - 8 });
+}
+
+/** Of many people those in the picture come into view, unless the list is being used, or shows one of them. */
+function showPresent() {
+  const list = $("people");
+  if (list.matches(":hover, :focus-within")) return;
+  const present = cards.flatMap(({ button }, owner) => (button.classList.contains("away") ? [] : [owner]));
+  const room = list.getBoundingClientRect();
+  const seen = present.some((owner) => {
+    const card = cards[owner].button.getBoundingClientRect();
+    const [x, y] = [(card.left + card.right) / 2, (card.top + card.bottom) / 2];
+    return x > room.left && x < room.right && y > room.top && y < room.bottom;
+  });
+  if (present.length && !seen) showCard(present[0]);
 }
 
 function chip(label, score) {
@@ -59,16 +77,19 @@ function chip(label, score) {
 /** What everybody does now; only what changed is touched. */
 function tellPeople() {
   const time = pictureTime();
+  let changed = false;
   for (let owner = 0; owner < cards.length; owner += 1) {
     const place = placeAt(found, owner, time);
     const actions = place ? actionsOf(found, place.row, owner).slice(0, 3) : [];
     const told = place ? `${place.row}|${actions.map(String).join()}|${theme.dark}` : "";
     if (cards[owner].told === told) continue;
     cards[owner].told = told;
+    changed ||= cards[owner].button.classList.contains("away") === Boolean(place);
     cards[owner].button.classList.toggle("away", !place);
     const nothing = place ? "nothing above the least score" : "not in the picture";
     cards[owner].does.replaceChildren(...(actions.length ? actions.map(([label, score]) => chip(label, score)) : [nothing]));
   }
+  if (changed) showPresent();
 }
 
 /** For those who listen: who does what, when the picture stands still. */

@@ -14,6 +14,7 @@ const SLOTS = [
 ];
 const BELOW = 3;
 const STAY = 0.5; // off the cost of the slot that a plate already has: it shall not jump about
+const GOOD = -0.15; // a place that costs less is kept, without a look at others
 const BODY = { own: 0.2, other: 1.2 }; // for a plate that lies wholly on a box
 const LINE_LOST = 0.6; // for all lines of actions that a smaller plate gives up
 const ID_ONLY = 3;
@@ -53,6 +54,9 @@ function inSlot(box, [w, h], slot, { width, height }) {
   return { rect: [left, top, left + w, top + h], cost: cost + moved };
 }
 
+/** The area that a rectangle shares with others. */
+const shared = (rect, others) => others.reduce((sum, other) => sum + common(rect, other), 0);
+
 /**
  * A place for the plate of the box number `mine`: on no other plate and no head, on as little of other people as may be,
  * with fewer lines where all of them find no room; at worst the id where it hides least. It is added to the taken ones.
@@ -60,23 +64,25 @@ function inSlot(box, [w, h], slot, { width, height }) {
 function placePlate(mine, sizes, room, before) {
   const { taken, boxes } = room;
   const faces = boxes.map(faceOf);
+  const smallest = sizes.length - 1;
   let best = null;
   let last = null;
-  sizes.forEach((size, variant) => {
-    const lost = sizes.length < 2 ? 0 : (LINE_LOST * variant) / (sizes.length - 1);
-    SLOTS.forEach((_, slot) => {
-      const place = { ...inSlot(boxes[mine], size, slot, room), slot, variant };
-      const hidden = (sum, r) => sum + common(place.rect, r);
-      const worse = taken.reduce(hidden, 0) * 4 + faces.reduce(hidden, 0);
-      place.cost += variant > 0 && variant === sizes.length - 1 ? ID_ONLY : lost;
-      boxes.forEach((box, k) => {
-        place.cost += (common(place.rect, box) / (size[0] * size[1])) * (k === mine ? BODY.own : BODY.other);
-      });
-      if (before?.slot === slot && before.variant === variant) place.cost -= STAY;
-      if (worse === 0 && (best === null || place.cost < best.cost)) best = place;
-      if (variant === sizes.length - 1 && (last === null || worse < last.worse)) last = { ...place, worse };
-    });
-  });
+  const consider = (slot, variant) => {
+    const size = sizes[variant];
+    const place = { ...inSlot(boxes[mine], size, slot, room), slot, variant };
+    const hidden = 4 * shared(place.rect, taken) + shared(place.rect, faces);
+    if (variant === smallest && (last === null || hidden < last.hidden)) last = { ...place, hidden };
+    if (hidden > 0) return;
+    place.cost += variant > 0 && variant === smallest ? ID_ONLY : (LINE_LOST * variant) / Math.max(1, smallest);
+    const own = common(place.rect, boxes[mine]);
+    place.cost += (BODY.own * own + BODY.other * (shared(place.rect, boxes) - own)) / (size[0] * size[1]);
+    if (before?.slot === slot && before.variant === variant) place.cost -= STAY;
+    if (best === null || place.cost < best.cost) best = place;
+  };
+  if (before?.variant === 0) consider(before.slot, 0);
+  if (best === null || best.cost > GOOD) {
+    for (let variant = 0; variant <= smallest; variant += 1) SLOTS.forEach((_, slot) => consider(slot, variant));
+  }
   const place = best ?? last;
   taken.push(place.rect);
   return place;

@@ -37,6 +37,7 @@ def run_window(run: LiveRun) -> None:
             f"--window: there is no display here ({error}); without --window the pictures are shown on a page"
         ) from error
     root.title(f"{run.name} · relact live")
+    root.configure(background="black")
     screen = round(_SCREEN * root.winfo_screenwidth()), round(_SCREEN * root.winfo_screenheight())
     width, height = run.view_size
     opening = fitting(run.view_size, screen) if width > screen[0] or height > screen[1] else run.view_size

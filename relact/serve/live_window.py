@@ -1,6 +1,7 @@
 """The window of `relact live`."""
 
 import contextlib
+import gc
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -21,6 +22,13 @@ def run_window(run: LiveRun) -> None:
 
     Raises InputError where there can be no window.
     """
+    try:
+        _show(run)
+    finally:
+        gc.collect()  # Tk must be freed by the thread that made it: where another one's collection does, it aborts
+
+
+def _show(run: LiveRun) -> None:
     try:
         import tkinter
 

@@ -1,5 +1,6 @@
 """The window of `relact live`, on a display of its own (Xvfb): what it shows, and every way to close it."""
 
+import gc
 import os
 import shutil
 import signal
@@ -76,6 +77,7 @@ def test_the_window_shows_the_source_and_closes(
     monkeypatch.setattr(tkinter, "Tk", Watched)
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     run_window(run)
+    assert not any(issubclass(type(thing), tkinter.Tk) for thing in gc.get_objects()), "another thread would abort"
     run.finish()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     screen = np.asarray(seen[0].convert("RGB"))

@@ -40,7 +40,7 @@ def stage_warmup() -> Recipe:
 
 
 _linear = linear.Config(dropout=0.0)
-_acar = acar.Config(reduce=WIDTH, width=WIDTH, depth=1)
+_acar = acar.Config(reduce=WIDTH, width=WIDTH, depth=1, grid=(2, 8))
 _amcrnet = replace(
     amcrnet.VARIANTS["slim_no_bank"], dropout=0.1, width=WIDTH, depth=2, history_depth=1, heads=4, radius=TICKS
 )
@@ -68,7 +68,7 @@ HEADS: dict[str, tuple[HeadConfig, str, str]] = {
     "stc": (_stc, "none", "STC: places, then frames"),
     "stc_spatial": (replace(_stc, context="spatial"), "none", "STC's places alone"),
     "lfb": (_lfb, "offline", "LFB's bank of pooled features"),
-    "acar_bank": (replace(_acar, window=TICKS, grid=(6, 18)), "offline", "ACAR-Net with its bank of maps"),
+    "acar_bank": (replace(_acar, window=TICKS), "offline", "ACAR-Net with its bank of maps"),
     "amcrnet_hrfb": (replace(_amcrnet, history="hrfb"), "offline", "AMCRNet with HRFB"),
     "mrsn_long": (replace(_mrsn, consensus="long"), "offline", "MRSN, long-term consensus"),
     "igmn": (_igmn, "online", "IGMN: graph memory over tracks, dual attention"),

@@ -23,7 +23,7 @@ from relact.labels import LabelMap
 from relact.metrics.pairs import pair_accuracy
 from relact.nn.precision import resolve
 from relact.recipe import Recipe, build_model, read, to_dict
-from relact.run.banks import is_finished
+from relact.run.banks import first_stage, is_finished
 from relact.run.maps import maps_of
 from relact.run.models import load_model
 from relact.run.training import train
@@ -56,13 +56,31 @@ class Bench:
         return self.out / "warmup"
 
     def recipe(self, head: str, seed: int) -> Recipe:
-        """A head's recipe on this data, with this bench's backbone and maps."""
+        """A head's recipe on this data, with this bench's backbone and maps.
+
+        What would fill its bank is not trained twice where it is one of this bench's heads.
+        """
+        recipe = self._own(head, seed)
+        if recipe.memory.mode == "offline" and (writer := self._writer(recipe, seed)) is not None:
+            return replace(recipe, memory=replace(recipe.memory, producer_run=str(self.folder(writer, seed))))
+        return recipe
+
+    def folder(self, head: str, seed: int) -> Path:
+        """Where a run lies."""
+        return self.out / head / f"seed{seed}"
+
+    def _own(self, head: str, seed: int) -> Recipe:
         recipe = self._here(self.load(PREFIX + head))
         settings = replace(
             recipe.train, seed=seed, init=str(self.warmup), maps=str(self.out / "maps"),
             epochs=self.epochs or recipe.train.epochs,
         )  # fmt: skip
         return replace(recipe, train=settings)
+
+    def _writer(self, recipe: Recipe, seed: int) -> str | None:
+        """The head among this bench's that is the very network that would fill the bank."""
+        wanted = _network(first_stage(recipe))
+        return next((head for head in self.heads if _network(self._own(head, seed)) == wanted), None)
 
     def first(self) -> Recipe:
         """The warm-up on this data."""
@@ -86,16 +104,21 @@ def run_bench(bench: Bench, say: Say = print) -> list[dict[str, Any]]:
     if todo:
         say("maps of the frozen backbone")
         _fill_maps(bench)
-    if bench.jobs == 1:
-        for head, seed in todo:
-            say(f"{head}, seed {seed}: {_one(bench, head, seed):.0f} s")
-    else:
-        _in_parallel(bench, todo, say)
+    # who reads another run's rows comes after it
+    reads = {run: bench.recipe(*run).memory.producer_run is not None for run in todo}
+    failed = [error for late in (False, True) for error in _train(bench, [r for r in todo if reads[r] == late], say)]
+    if failed:
+        raise InputError(f"{len(failed)} of {len(todo)} runs failed:\n  " + "\n  ".join(failed))
     return [
-        json.loads((_folder(bench, head, seed) / RESULT).read_text())
+        json.loads((bench.folder(head, seed) / RESULT).read_text())
         for head in bench.heads
         for seed in range(bench.seeds)
     ]
+
+
+def _network(recipe: Recipe) -> dict[str, Any]:
+    """What a recipe trains, whatever it is called, with what its head takes by itself written out."""
+    return to_dict(replace(recipe, name="", roi=recipe.roi or recipe.head.roi))
 
 
 def _check(bench: Bench) -> None:
@@ -105,13 +128,9 @@ def _check(bench: Bench) -> None:
         bench.recipe(head, 0)  # an unknown one is named, with the nearest
 
 
-def _folder(bench: Bench, head: str, seed: int) -> Path:
-    return bench.out / head / f"seed{seed}"
-
-
 def _is_done(bench: Bench, head: str, seed: int) -> bool:
     """A result of this very recipe, data and backbone."""
-    folder = _folder(bench, head, seed)
+    folder = bench.folder(head, seed)
     if not (folder / RESULT).is_file() or not is_finished(folder, bench.recipe(head, seed)):
         return False
     return bool(json.loads((folder / RESULT).read_text())["backbone"] == sha256_of(bench.warmup / WEIGHTS))
@@ -126,8 +145,12 @@ def _fill_maps(bench: Bench) -> None:
     maps_of(workers, model, samples, run=bench.out, dtype=resolve(recipe.train.precision, torch.device("cpu")))
 
 
-def _in_parallel(bench: Bench, todo: Sequence[tuple[str, int]], say: Say) -> None:
-    """Each run in a process of its own; one that fails is named when the others are done."""
+def _train(bench: Bench, todo: Sequence[tuple[str, int]], say: Say) -> list[str]:
+    """One run after another, or each in a process of its own; those that failed, with the reason."""
+    if bench.jobs == 1:
+        for head, seed in todo:
+            say(f"{head}, seed {seed}: {_one(bench, head, seed):.0f} s")
+        return []
     context = multiprocessing.get_context("spawn")
     failed: list[str] = []
     with ProcessPoolExecutor(bench.jobs, mp_context=context, initializer=_share, initargs=(bench.jobs,)) as pool:
@@ -136,8 +159,7 @@ def _in_parallel(bench: Bench, todo: Sequence[tuple[str, int]], say: Say) -> Non
             error = run.exception()
             say(f"{runs[run]}: " + (f"{run.result():.0f} s" if error is None else f"failed: {error}"))
             failed += [] if error is None else [f"{runs[run]}: {error}"]
-    if failed:
-        raise InputError(f"{len(failed)} of {len(todo)} runs failed:\n  " + "\n  ".join(failed))
+    return failed
 
 
 def _share(jobs: int) -> None:
@@ -154,14 +176,14 @@ def _end_with_parent() -> None:
 
 
 def _one(bench: Bench, head: str, seed: int) -> float:
-    """Trains and judges one run; returns its seconds."""
-    recipe, folder, start = bench.recipe(head, seed), _folder(bench, head, seed), time.monotonic()
+    """Trains and judges one run; returns its seconds, which the result has only of a run in one piece."""
+    recipe, folder, start = bench.recipe(head, seed), bench.folder(head, seed), time.monotonic()
     begun = _has_begun(folder, recipe) and _has_this_backbone(bench, folder)
     if not (begun and is_finished(folder, recipe)):
         train(recipe, folder, resume=begun, quiet=True, say=lambda text: None)
     seconds = time.monotonic() - start
     result = {
-        "head": head, "seed": seed, "seconds": round(seconds, 1), "parameters": _parameters(recipe),
+        "head": head, "seed": seed, "seconds": None if begun else round(seconds, 1), "parameters": _parameters(recipe),
         "backbone": sha256_of(bench.warmup / WEIGHTS), "torch": torch.__version__, **judge_families(folder),
     }  # fmt: skip
     with atomic_path(folder / RESULT) as temporary:

@@ -28,7 +28,7 @@ def summary(results: Sequence[Result]) -> Table:
     for head, runs in grouped(results).items():
         cells = [f"{_mean(_values(runs, family, 'accuracy')):.2f}" for family in FAMILIES]
         table.add_row(head, *cells, f"{_mean([r['mAP'] for r in runs]):.3f}", f"{runs[0]['parameters']:,}",
-                      f"{_mean([r['seconds'] for r in runs]):.0f}")  # fmt: skip
+                      _seconds(runs))  # fmt: skip
     return table
 
 
@@ -51,7 +51,7 @@ def markdown(results: Sequence[Result], measure: str) -> str:
         last = [
             _cell([r["mAP"] for r in runs]),
             f"{runs[0]['parameters']:,}",
-            f"{_mean([r['seconds'] for r in runs]):.0f}",
+            _seconds(runs),
         ]
         lines.append(f"| `{head}` | {' | '.join([*cells, *last])} |")
     return "\n".join(lines) + "\n"
@@ -62,6 +62,12 @@ def _cell(values: Sequence[float]) -> str:
         return ""
     spread = (max(values) - min(values)) / 2
     return f"{_mean(values):.2f}" + (f" ±{spread:.2f}" if len(values) > 1 else "")
+
+
+def _seconds(runs: Sequence[Result]) -> str:
+    """The mean of those that ran in one piece."""
+    known = [run["seconds"] for run in runs if run["seconds"] is not None]
+    return f"{_mean(known):.0f}" if known else ""
 
 
 def _values(runs: Sequence[Result], family: Family, measure: str) -> list[float]:

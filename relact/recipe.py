@@ -77,6 +77,13 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
     return json.loads(json.dumps(result, default=str))
 
 
+def key_of(recipe: Recipe) -> dict[str, Any]:
+    """`to_dict` without what says nothing of a network or of what it looks at: for the names of what is kept."""
+    values = to_dict(recipe)
+    values["data"].pop("skip_bad", None)  # what is left out is seen from the data
+    return values
+
+
 def _plain(value: object) -> Any:
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
 

@@ -25,7 +25,7 @@ from relact.heads import linear
 from relact.interop.files import atomic_path, sha256_of
 from relact.model import ActionDetector
 from relact.nn.precision import autocast, default_device, resolve
-from relact.recipe import Recipe, override, read, to_dict
+from relact.recipe import Recipe, key_of, override, read, to_dict
 from relact.run.loading import in_order
 from relact.run.maps import maps_of
 from relact.run.models import PRODUCER, load_model
@@ -149,7 +149,7 @@ def _is_stale(folder: Path, producer: Producer) -> bool:
 def producer_of(run: Path, samples: Sequence[Sample]) -> Producer:
     """Who the network of a run folder is and what it looks at, for the bank that it fills."""
     recipe = read(run / RECIPE)
-    text = json.dumps(_without_skip_bad(to_dict(recipe)), sort_keys=True)
+    text = json.dumps(key_of(recipe), sort_keys=True)
     data = hashlib.sha256()
     for sample in sorted(samples, key=lambda sample: sample.key):
         data.update(repr(tuple(sample.key)).encode())
@@ -160,15 +160,6 @@ def producer_of(run: Path, samples: Sequence[Sample]) -> Producer:
         weights=sha256_of(run / WEIGHTS),
         data=data.hexdigest(),
     )
-
-
-def _without_skip_bad(recipe: dict[str, Any]) -> dict[str, Any]:
-    """It says nothing of a network, what is left out is seen from the data, and banks of earlier versions lack it."""
-    return {
-        name: _without_skip_bad(value) if isinstance(value, dict) else value
-        for name, value in recipe.items()
-        if name != "skip_bad"
-    }
 
 
 def build_bank(

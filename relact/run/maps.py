@@ -11,7 +11,7 @@ from relact.data.maps import Maps, MapStore
 from relact.data.samples import Sample
 from relact.errors import InputError
 from relact.model import ActionDetector
-from relact.recipe import Recipe
+from relact.recipe import Recipe, key_of
 from relact.run.loading import in_order
 from relact.train.distributed import is_first, mine, wait
 from relact.types import Keyframe
@@ -80,7 +80,8 @@ def _require_fixed_clips(recipe: Recipe) -> None:
 
 
 def _fingerprint(recipe: Recipe, model: ActionDetector, dtype: torch.dtype) -> str:
-    digest = hashlib.sha256(f"{model.clip} {dtype} {Path(recipe.data.root).resolve()} {recipe.data}".encode())
+    data = key_of(recipe)["data"]
+    digest = hashlib.sha256(f"{model.clip} {dtype} {Path(recipe.data.root).resolve()} {data}".encode())
     for name, value in sorted(model.backbone.state_dict().items()):
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:24]

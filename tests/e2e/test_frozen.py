@@ -64,6 +64,8 @@ def test_a_second_head_reads_the_maps_of_the_first(frozen: Recipe, tmp_path: Pat
     settings = {"reduce": 6, "width": 8, "depth": 1}
     other = replace(frozen, head=type(heads.preset("acar"))(**settings))
     train(other, tmp_path / "acar", say=quiet)
+    # whether faults of the data stop a run says nothing of its maps
+    train(override(frozen, {"data.skip_bad": "true"}), tmp_path / "forgiving", say=quiet)
     assert sorted((tmp_path / "maps").rglob("*.bin")) == shards
 
 

@@ -52,7 +52,7 @@ Retries = Annotated[int, typer.Option(help="Times that a video is tried again wh
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything that it makes.")] = Path("demo"),
-    model: Annotated[str, typer.Option(help="A model that ships (stage_acar …), or a run folder.")] = "stage_mrsn",
+    model: Annotated[str, typer.Option(help="A model that ships (stage_acar …), or a run folder.")] = "stage_amcrnet",
     seed: Annotated[int, typer.Option(help="Which play; those that ship have seen seed 1.", min=0)] = 7,
     seconds: Annotated[int, typer.Option(help="Its length.", min=3)] = 48,
 ) -> None:

@@ -15,7 +15,7 @@ from relact.run.report import report
 from relact.video.pipeline import DetectConfig
 from relact.weights import run_folder, shipped
 
-BEST = "stage_mrsn"
+BEST = "stage_amcrnet"
 """the shipped model that does best on new plays with found boxes (docs/stage.md)"""
 
 

@@ -24,6 +24,9 @@ class OptimConfig:
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=1e-7, ge=0)
     schedule: Literal["cosine", "step", "constant"] = "cosine"
+    hold: float = Field(default=0.0, ge=0, lt=1)
+    """cosine: this part of training stays at the peak before the rate falls; what is learnt late, and then at once (a
+    relation of a relation), is not learnt while it falls"""
     milestones: tuple[float, ...] = ()
     """step: epochs, fractions allowed, at which the rate falls to a tenth"""
     warmup_epochs: float = Field(default=0.0, ge=0)
@@ -58,7 +61,8 @@ def rate(config: OptimConfig, epoch: float, epochs: int) -> float:
     if epoch < config.warmup_epochs:
         return config.lr * (config.warmup_start + (1 - config.warmup_start) * epoch / config.warmup_epochs)
     if config.schedule == "cosine":
-        done = (epoch - config.warmup_epochs) / max(epochs - config.warmup_epochs, 1e-9)
+        start = max(config.warmup_epochs, config.hold * epochs)
+        done = max(epoch - start, 0) / max(epochs - start, 1e-9)
         return config.lr * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
     if config.schedule == "step":
         return config.lr * 0.1 ** sum(epoch >= milestone for milestone in config.milestones)

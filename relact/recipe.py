@@ -79,9 +79,15 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
 
 def key_of(recipe: Recipe) -> dict[str, Any]:
     """`to_dict` without what says nothing of a network or of what it looks at: for the names of what is kept."""
-    values = to_dict(recipe)
-    values["data"].pop("skip_bad", None)  # what is left out is seen from the data
+    values: dict[str, Any] = _without_skip_bad(to_dict(recipe))
     return values
+
+
+def _without_skip_bad(value: Any) -> Any:
+    """What is left out is seen from the data. A data set may hold another (AVA-Kinetics)."""
+    if not isinstance(value, dict):
+        return value
+    return {name: _without_skip_bad(part) for name, part in value.items() if name != "skip_bad"}
 
 
 def _plain(value: object) -> Any:

@@ -16,7 +16,7 @@ from relact.video.pipeline import DetectConfig
 from relact.weights import run_folder, shipped
 
 BEST = "stage_amcrnet"
-"""the shipped model that does best on new plays with found boxes (docs/stage.md)"""
+"""the shipped model that does best on the judged plays (docs/stage.md)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,16 +1,18 @@
 """Heads against literal transcriptions of what others run: time, memory, arithmetic, in one process, side by side.
 
-    python benchmarks/heads.py [HEAD …] [--forward] [--quick] [--device cuda] [--compile]
+    python benchmarks/heads.py [HEAD …] [--forward] [--keep-freed] [--device cuda] [--compile]
 
 Clips have maps of 16 x 29 cells (256 x 454 pixels) from a SlowFast of full width; boxes are read off the maps inside
 the timed part. "literal" is `benchmarks/literal/<head>.py`: the released structure, or without released code the
 paper's, with a loop over clips, and with the same parameters; both must give the same features. Ratios are literal /
-ours of medians of interleaved runs. Peak memory is what a run adds to the process (on a GPU: to the allocator).
+ours of medians of interleaved runs, with the C library's allocator as it comes; --keep-freed gives both what relact's
+programs ask of it. Peak memory is what a run adds to a process of its own (on a GPU: to the allocator).
 """
 
 import argparse
 import ctypes
 import importlib
+import multiprocessing
 import statistics
 import sys
 import time
@@ -237,6 +239,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--keep-freed", action="store_true", help="memory stays in the process, as in `relact detect`")
     parser.add_argument("--compile", action="store_true", help="also bf16 through torch.compile")
     options = parser.parse_args()
     device = torch.device(options.device)
@@ -248,9 +251,10 @@ def main() -> None:
     print(" | ".join(columns), "---|" * len(columns), sep="\n", flush=True)
     passes = (False,) if options.forward else (False, True)
     points = [(name, case, backward) for name in options.heads for case in options.cases for backward in passes]
-    return_at_once()
-    memory = {point: memory_of(*point, device) for point in points}
-    keep_freed_memory()
+    with multiprocessing.get_context("spawn").Pool(1, return_at_once) as apart:
+        memory = {point: apart.apply(memory_of, (*point, device)) for point in points}
+    if options.keep_freed:
+        keep_freed_memory()
     for point in points:
         print(" | ".join(measure(*point, memory[point], options)), flush=True)
 

@@ -31,9 +31,9 @@ Operator = Literal["nonlocal", "average", "relation"]
 Downsample = Literal["max3", "max2", "none"]
 Size = tuple[int, int]
 
-ACTORS_AT_A_TIME = 16
+ACTORS_AT_A_TIME = 20
 """who are related together in fp32 where nothing is kept for gradients: more take more memory, and hardly less time"""
-MAPS_AT_A_TIME = 10
+MAPS_AT_A_TIME = 5
 """the same for first-order maps before they are pooled, which are four times as large"""
 
 
@@ -176,7 +176,8 @@ class Acar(RelationHead):
         maps: dict[str, Tensor] = {}
         vectors = self._among(actors, scene.actors, maps) if self.actor_first else actors
         own = F.linear(vectors, of_actor[:, :, 0, 0])
-        stores, pooled = [], [own[:0]]
+        stores: list[Tensor] = []
+        pooled = [own[:0]]
         # training needs every map again, so all at once; otherwise as many as the processor's cache has room for
         together = len(actors) if torch.is_grad_enabled() or self.explain else _room(ACTORS_AT_A_TIME, shared)
         for clips in scene.actors.groups(together):
@@ -187,16 +188,17 @@ class Acar(RelationHead):
             )  # fmt: skip
             relation, real, store = self.relate(part, maps)
             pooled.append(_mean(relation, real))
-            stores.append(store)
+            stores += [] if store is None else [store]
+            del relation, store  # before the next group's
         features = torch.cat([self.fc1(actors).relu(), torch.cat(pooled)], dim=1)
-        return Relations(features=features, store=torch.cat(stores) if self.archive else None, maps=maps)
+        return Relations(features=features, store=torch.cat(stores) if stores else None, maps=maps)
 
-    def relate(self, part: "Part", maps: dict[str, Tensor]) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Relations after the operators `[A, d, h', w']`, which places are real, and rows for a bank."""
+    def relate(self, part: "Part", maps: dict[str, Tensor]) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Relations after the operators `[A, d, h', w']`, which places are real, and rows for a bank if wanted."""
         relation = self.first_order(part)
         rows, size = _downsampled(part.valid - 2, self.downsample), (relation.shape[2], relation.shape[3])
         real = real_places(rows, relation, part.actors.clip)
-        store = self._stored(relation, rows, part.actors) if self.archive else relation[:0]
+        store = self._stored(relation, rows, part.actors) if self.archive else None
         bank = self._bank(part.memory, rows, size)
         for number, block in enumerate(self.hr2o):
             if isinstance(block, RelationNetwork):

@@ -49,10 +49,35 @@ def test_padding_beside_a_clip_is_never_read(config: RoIConfig):
     torch.testing.assert_close(together, alone)
 
 
+@pytest.mark.parametrize("config", [PYSLOWFAST, ACAR, MMACTION2, RoIConfig(sampling=2)])
+def test_gradients_are_torchvisions_own(config: RoIConfig):
+    generator = torch.Generator().manual_seed(0)
+    frame = torch.tensor([[96, 128]]).expand(3, -1)
+    pooled = torch.randn(3, 5, 6, 8, generator=generator, dtype=torch.float64, requires_grad=True)
+    boxes = [torch.rand(n, 4, generator=generator) * 50 + torch.tensor([0.0, 0.0, 60.0, 40.0]) for n in (2, 0, 3)]
+    boxes[0][0] = torch.tensor([0.0, 0.0, 128.0, 96.0])
+    actors = Actors.of(boxes)
+    got = rois(pooled, actors, frame=frame, valid=cells(frame, 16), stride=16, config=config)
+    scaled = torch.cat([actors.clip[:, None], actors.boxes / 16], dim=1).double()
+    sampling = config.sampling or -1
+    expected = roi_align(pooled, scaled, config.size, 1.0, sampling, config.aligned)
+    torch.testing.assert_close(got, expected)
+    weights = torch.randn(got.shape, generator=generator, dtype=torch.float64)
+    ours, theirs = (torch.autograd.grad((regions * weights).sum(), pooled)[0] for regions in (got, expected))
+    assert ours.abs().max() > 0.1
+    torch.testing.assert_close(ours, theirs)
+
+
 def test_no_people_no_regions():
     actors = Actors.of([torch.zeros(0, 4)])
     got = rois(torch.zeros(1, 3, 6, 8), actors, frame=FRAME, valid=cells(FRAME, 16), stride=16, config=RoIConfig())
     assert got.shape == (0, 3, 7, 7)
+
+
+def test_no_people_no_gradient():
+    actors, pooled = Actors.of([torch.zeros(0, 4)]), torch.zeros(1, 3, 6, 8, requires_grad=True)
+    rois(pooled, actors, frame=FRAME, valid=cells(FRAME, 16), stride=16, config=RoIConfig()).sum().backward()
+    assert pooled.grad is not None and not pooled.grad.any()
 
 
 def test_time_is_averaged_per_pathway_and_slow_comes_first():

@@ -1,4 +1,4 @@
-"""Threads of the command line wait for each other as `spin_briefly` asks, which torch's OpenMP tells when it is loaded."""
+"""Threads wait for each other as `spin_briefly` asks, which OpenMP tells when torch loads it."""
 
 import os
 import subprocess

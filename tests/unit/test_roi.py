@@ -77,7 +77,8 @@ def test_no_people_no_regions():
 def test_no_people_no_gradient():
     actors, pooled = Actors.of([torch.zeros(0, 4)]), torch.zeros(1, 3, 6, 8, requires_grad=True)
     rois(pooled, actors, frame=FRAME, valid=cells(FRAME, 16), stride=16, config=RoIConfig()).sum().backward()
-    assert pooled.grad is not None and not pooled.grad.any()
+    assert pooled.grad is not None
+    assert not pooled.grad.any()
 
 
 def test_time_is_averaged_per_pathway_and_slow_comes_first():

@@ -89,7 +89,7 @@ def stage(name: str) -> Recipe:
         data=AvaData(root="stage", train="train.csv", val="val.csv", cap=0),
         head=head,
         loss=LossConfig(kind="ava"),
-        optim=OptimConfig(kind="adamw", lr=1e-3, weight_decay=1e-2, hold=0.75, warmup_epochs=0.3, clip_norm=5.0),
+        optim=OptimConfig(kind="adamw", lr=1e-3, weight_decay=1e-2, warmup_epochs=0.3, clip_norm=5.0),
         train=TrainConfig(
             epochs=10, batch_size=16, workers=0, precision="auto", freeze_backbone=True, init="runs/stage/warmup",
             maps="runs/stage/maps",

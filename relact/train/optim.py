@@ -25,8 +25,7 @@ class OptimConfig:
     weight_decay: float = Field(default=1e-7, ge=0)
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     hold: float = Field(default=0.0, ge=0, lt=1)
-    """cosine: this part of training stays at the peak before the rate falls; what is learnt late, and then at once (a
-    relation of a relation), is not learnt while it falls"""
+    """cosine: this part of training stays at the peak before the rate falls; it helps some heads (docs/stage.md)"""
     milestones: tuple[float, ...] = ()
     """step: epochs, fractions allowed, at which the rate falls to a tenth"""
     warmup_epochs: float = Field(default=0.0, ge=0)

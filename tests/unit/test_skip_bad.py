@@ -22,8 +22,6 @@ from relact.interop.ava_csv import read_ava_csv
 from relact.interop.box_files import read_boxes
 from relact.interop.faults import SHOWN, Faults
 from relact.labels import LabelMap
-from relact.recipe import key_of
-from relact.recipes import load
 from tests.make_datasets import LEFT, TRAIN_MOVIE, make_ava, make_kinetics, make_tubes, write
 from tests.make_video import make_video
 
@@ -394,11 +392,3 @@ def test_box_files(tmp_path: Path, name: str, content: str | bytes, message: str
     table = read_boxes(source, faults=faults)
     assert (len(table), faults.count) == (left, count)
     assert np.isfinite(table.boxes).all()
-
-
-def test_a_setting_that_says_nothing_of_a_network_is_in_no_name_of_what_is_kept():
-    recipe = load("debug")
-    nested = replace(recipe, data=AvaKineticsData(skip_bad=True, ava=AvaOfficialData(skip_bad=True)))
-    strict = replace(recipe, data=AvaKineticsData())
-    assert key_of(nested) == key_of(strict)
-    assert "skip_bad" not in str(key_of(recipe))

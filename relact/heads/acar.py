@@ -22,7 +22,7 @@ from relact.head import HeadConfig, Interface, MemorySpec, RelationHead
 from relact.nn.memory import keep_convolutions
 from relact.nn.padding import masked, real_group_norm, real_places
 from relact.nn.pairs import mean_relu
-from relact.nn.pool import stretch
+from relact.nn.pool import average, average_convolved, stretch
 from relact.nn.roi import ACAR, RoIConfig, read_map
 from relact.ragged import segment_mean
 from relact.types import Actors, Relations, Scene
@@ -61,7 +61,6 @@ class Config(HeadConfig):
     """seconds of the Actor-Context Feature Bank on either side (Sec. 3.3: 10); 0 = no bank"""
     grid: Size = (7, 14)
     """(rows, columns) of the maps in the bank; clips with maps of another size read them resized"""
-
     mask_padding: bool = True
     """False = as released: in batches of clips of unequal size the padding reaches the backbone and the actors"""
 
@@ -186,15 +185,14 @@ class Acar(RelationHead):
                 context=context[clips], shared=shared[clips], own=own[rows], vectors=actors[rows],
                 actors=scene.actors.of_clips(clips), valid=valid[clips], memory=self._memory(scene, clips),
             )  # fmt: skip
-            relation, real, store = self.relate(part, maps)
-            pooled.append(_mean(relation, real))
+            mean, store = self.relate(part, maps)
+            pooled.append(mean)
             stores += [] if store is None else [store]
-            del relation, store  # before the next group's
         features = torch.cat([self.fc1(actors).relu(), torch.cat(pooled)], dim=1)
         return Relations(features=features, store=torch.cat(stores) if stores else None, maps=maps)
 
-    def relate(self, part: "Part", maps: dict[str, Tensor]) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Relations after the operators `[A, d, h', w']`, which places are real, and rows for a bank if wanted."""
+    def relate(self, part: "Part", maps: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        """The mean over places of the relations after the operators `[A, d]`, and rows for a bank if wanted."""
         relation = self.first_order(part)
         rows, size = _downsampled(part.valid - 2, self.downsample), (relation.shape[2], relation.shape[3])
         real = real_places(rows, relation, part.actors.clip)
@@ -205,11 +203,15 @@ class Acar(RelationHead):
                 relation = relation + block(part, real)
             elif isinstance(block, Average):
                 relation = relation + block(relation, part.actors)
-            elif not self.actor_first:
-                relation, weights = block(relation, real, part.actors, bank)
+            elif isinstance(block, HR2O) and not self.actor_first:
+                heard, weights = block(relation, real, part.actors, bank)
                 if self.explain:
                     maps[f"relations_{number}"] = weights
-        return relation, real, store
+                if block is self.hr2o[-1]:
+                    return average(relation, real) + block.mean_update(heard, real), store
+                relation = relation + block.update(heard, real)  # Eq. 2
+                del heard
+        return average(relation, real), store
 
     def first_order(self, part: "Part") -> Tensor:
         """Relations of every actor with every place `[A, d, h', w']`, zero where padded.
@@ -232,8 +234,9 @@ class Acar(RelationHead):
     def _among(self, vectors: Tensor, actors: Actors, maps: dict[str, Tensor]) -> Tensor:
         """Actor-first order: the operator on the actors' vectors, each a map of one place."""
         for number, block in enumerate(self.hr2o):
-            places, weights = block(vectors[:, :, None, None], None, actors, None)
-            vectors = places[:, :, 0, 0]
+            assert isinstance(block, HR2O)
+            heard, weights = block(vectors[:, :, None, None], None, actors, None)
+            vectors = vectors + block.update(heard, None)[:, :, 0, 0]  # Eq. 2
             if self.explain:
                 maps[f"relations_{number}"] = weights
         return vectors
@@ -291,7 +294,7 @@ class HR2O(nn.Module):
     def forward(
         self, relation: Tensor, real: Tensor | None, actors: Actors, bank: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, Tensor]:
-        """Relation `[A, d, h, w]`, zero where not real → the same, and the attention `[B, h, w, N, N]`.
+        """Relation `[A, d, h, w]`, zero where not real → what each hears of others, and attention `[B, h, w, N, N]`.
 
         With a bank of maps `[B, M, d, h, w]` the keys are its rows, and the attention is `[B, h, w, N, M + N]`: a clip
         whose bank is empty falls back on its own actors.
@@ -312,9 +315,18 @@ class HR2O(nn.Module):
         gathered = (attention.flatten(0, 1) @ v).view(len(keys), rows, columns, *q.shape[1:])
         del q, k, v
         normed = real_group_norm(actors.unpad(gathered.permute(0, 3, 1, 2, 4)), real, self.norm).relu_()
-        update = self.dropout(self.conv(masked(normed.permute(0, 3, 1, 2), real)))
         weights = attention.detach().view(len(keys), rows, columns, *attention.shape[2:])
-        return relation + masked(update, real), weights  # Eq. 2
+        return masked(normed.permute(0, 3, 1, 2), real), weights
+
+    def update(self, heard: Tensor, real: Tensor | None) -> Tensor:
+        """What a relation gains by what was heard, `[A, d, h, w]`."""
+        return masked(self.dropout(self.conv(heard)), real)
+
+    def mean_update(self, heard: Tensor, real: Tensor | None) -> Tensor:
+        """The mean of `update` over real places `[A, d]`, which takes no convolution."""
+        if self.training and self.dropout.p:
+            return average(self.update(heard, real), real)
+        return average_convolved(heard, self.conv, real)
 
 
 class Average(nn.Module):
@@ -386,9 +398,3 @@ def _last(x: Tensor) -> Tensor:
 def _by_place(x: Tensor) -> Tensor:
     """`[B, N, h, w, d]` → `[B h w, N, d]`: the actors of a clip at each place, for a product a place."""
     return x.permute(0, 2, 3, 1, 4).flatten(0, 2)
-
-
-def _mean(relation: Tensor, real: Tensor | None) -> Tensor:
-    """The mean over real places of maps that are zero elsewhere."""
-    total = relation.sum(dim=(2, 3))
-    return total / (relation.shape[2] * relation.shape[3] if real is None else real.sum(dim=(2, 3)))

@@ -25,6 +25,7 @@ from relact.head import HeadConfig, Interface, MemorySpec, RelationHead
 from relact.nn.attention import counted_weights
 from relact.nn.layers import linear
 from relact.nn.padding import mask, masked, real_places
+from relact.nn.pool import average
 from relact.nn.roi import ACAR, MMACTION2, RoIConfig, read_map
 from relact.types import Actors, Memory, Relations, Scene
 
@@ -123,9 +124,9 @@ class Acrn(RelationHead):
         of_context, of_actor = self.conv1.weight.chunk(2, dim=1)
         relation = _tiled(context, people, of_context, of_actor, scene.actors).relu_()
         relation = F.conv2d(relation, self.conv2.weight).relu_()
-        total = masked(relation, real_places(scene.valid - 2, relation, scene.actors.clip)).sum(dim=(2, 3))
-        places = (scene.valid - 2).prod(dim=1).to(total, non_blocking=True).index_select(0, scene.actors.clip)
-        return Relations(features=torch.cat([self.fc1(people).relu(), total / places[:, None]], dim=1))
+        real = real_places(scene.valid - 2, relation, scene.actors.clip)
+        mean = average(masked(relation, real), real)
+        return Relations(features=torch.cat([self.fc1(people).relu(), mean], dim=1))
 
 
 class AcrnMmaction(RelationHead):

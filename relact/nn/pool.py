@@ -1,8 +1,30 @@
-"""Adaptive average pooling of maps whose real part differs from clip to clip, without a loop over clips."""
+"""Averages over maps whose real part differs from clip to clip, and their resizing, without a loop over clips."""
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+
+def average(x: Float[Tensor, "A C h w"], real: Bool[Tensor, "A 1 h w"] | None) -> Float[Tensor, "A C"]:
+    """The mean over real places (None: all of them) of maps that are zero elsewhere."""
+    return x.sum(dim=(2, 3)) / (x.shape[2] * x.shape[3] if real is None else real.sum(dim=(2, 3)))
+
+
+def average_convolved(
+    x: Float[Tensor, "A C h w"], conv: nn.Conv2d, real: Bool[Tensor, "A 1 h w"] | None
+) -> Float[Tensor, "A D"]:
+    """The mean over real places of `conv(x)`, which is not computed; x is zero elsewhere, `conv` keeps the size.
+
+    A convolution is linear: its mean is a product of its weights with sums of x over the places that each tap meets.
+    """
+    if conv.bias is not None or conv.stride != (1, 1) or conv.groups != 1:
+        raise ValueError(f"a convolution without bias, stride or groups is averaged, got {conv}")
+    kernel = conv.kernel_size[0]
+    places = x.new_ones(1, 1, *x.shape[2:]) if real is None else real.to(x.dtype)
+    met = F.unfold(places, kernel, padding=kernel // 2).flip(1)  # tap t meets p where p - t is real
+    sums = (met @ x.permute(0, 2, 3, 1).flatten(1, 2)).transpose(1, 2).flatten(1)
+    return F.linear(sums, conv.weight.flatten(1)) / places.sum(dim=(2, 3))
 
 
 def adaptive_average(

@@ -1,5 +1,7 @@
 """The table and the plot of `relact bench stage`."""
 
+import csv
+import io
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,10 +35,12 @@ def summary(results: Sequence[Result]) -> Table:
 
 
 def write_page(results: Sequence[Result], folder: Path) -> None:
-    """`stage_accuracy.md`, `stage_ap.md` and `stage_gains.png`: means over seeds, with the spread."""
+    """`stage_accuracy.md`, `stage_ap.md`, `stage_gains.png`: means over seeds, with the spread; `stage_runs.csv`."""
     for measure in ("accuracy", "AP"):
         with atomic_path(folder / f"stage_{measure.lower()}.md") as temporary:
             temporary.write_text(markdown(results, measure), encoding="utf-8")
+    with atomic_path(folder / "stage_runs.csv") as temporary:
+        temporary.write_text(runs_csv(results), encoding="utf-8")
     by_head = grouped(results)
     if "linear" in by_head:
         draw_bars(_gains(by_head), folder / "stage_gains.png", title="Stage: pair accuracy above linear, by family")
@@ -55,6 +59,19 @@ def markdown(results: Sequence[Result], measure: str) -> str:
         ]
         lines.append(f"| `{head}` | {' | '.join([*cells, *last])} |")
     return "\n".join(lines) + "\n"
+
+
+def runs_csv(results: Sequence[Result]) -> str:
+    """A row a run, from which the tables can be made again; seconds are missing of runs in several pieces."""
+    measures = [(family.name, measure) for family in FAMILIES for measure in ("accuracy", "AP")]
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["head", "seed", "mAP", "parameters", "seconds", *(f"{name}: {what}" for name, what in measures)])
+    for run in results:
+        values = [run["mAP"], *(run["families"][name][what] for name, what in measures)]
+        mean, *found = ("" if value is None else f"{value:.4f}" for value in values)
+        rows.writerow([run["head"], run["seed"], mean, run["parameters"], run["seconds"], *found])
+    return text.getvalue()
 
 
 def _cell(values: Sequence[float]) -> str:

@@ -1,5 +1,6 @@
 """`relact bench stage` on little plays: who writes a bank is trained once, and what is there is not done again."""
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +58,12 @@ def test_a_bench_trains_each_once_and_goes_on_where_it_was(bench: Bench, tmp_pat
     row = next(line for line in lines if line.startswith("| `acar`"))
     found = again[2]["families"]["second order"]["accuracy"]
     assert row.split("|")[5].strip() == f"{found:.2f}"
+    with (tmp_path / "stage_runs.csv").open(newline="") as file:
+        rows = {(row["head"], row["seed"]): row for row in csv.DictReader(file)}
+    assert list(rows) == [("acar_bank", "0"), ("linear", "0"), ("acar", "0")]
+    assert rows["acar", "0"]["second order: accuracy"] == f"{found:.4f}"
+    assert float(rows["acar", "0"]["seconds"]) == again[2]["seconds"]
+    assert rows["linear", "0"]["seconds"] == "", "it was trained in two pieces"
 
 
 def test_without_its_writer_among_the_heads_a_bank_is_written_by_a_network_of_its_own(bench: Bench):

@@ -208,7 +208,7 @@ class Acar(RelationHead):
                 if self.explain:
                     maps[f"relations_{number}"] = weights
                 if block is self.hr2o[-1]:
-                    return average(relation, real) + block.mean_update(heard, real), store
+                    return average(relation, real) + block.mean_update(heard, real), store  # Eq. 2, averaged
                 relation = relation + block.update(heard, real)  # Eq. 2
                 del heard
         return average(relation, real), store

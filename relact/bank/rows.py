@@ -26,7 +26,7 @@ class Rows:
     score: Floats
     """of the box"""
     boxes: Floats
-    """[R, 4] in [0, 1] of the frame"""
+    """[R, 4] x1, y1, x2, y2 in the writer's units, pixels of its clip or of the frame: they only fix the rows' order"""
 
     @classmethod
     def of(

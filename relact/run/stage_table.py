@@ -11,7 +11,7 @@ from rich.table import Table
 
 from relact.data.stage.families import FAMILIES, Family
 from relact.interop.files import atomic_path
-from relact.viz.bars import Group, draw_bars
+from relact.viz.bars import Panel, draw_bars
 
 Result = dict[str, Any]
 
@@ -43,7 +43,8 @@ def write_page(results: Sequence[Result], folder: Path) -> None:
         temporary.write_text(runs_csv(results), encoding="utf-8")
     by_head = grouped(results)
     if "linear" in by_head:
-        draw_bars(_gains(by_head), folder / "stage_gains.png", title="Stage: pair accuracy above linear, by family")
+        title, note = "Stage: pair accuracy above linear, by family", "bar: mean over the seeds; dot: a run"
+        draw_bars(_gains(by_head), folder / "stage_gains.png", title=title, note=note)
 
 
 def markdown(results: Sequence[Result], measure: str) -> str:
@@ -96,13 +97,15 @@ def _mean(values: Sequence[float]) -> float:
     return statistics.fmean(values) if values else float("nan")
 
 
-def _gains(by_head: dict[str, list[Result]]) -> list[Group]:
-    """A group of bars a family, a bar a head: how much its mean is above linear's."""
-    groups = []
+def _gains(by_head: dict[str, list[Result]]) -> list[Panel]:
+    """A panel a family, a bar a head: how much its runs are above the mean of linear's."""
+    panels = []
     for family in FAMILIES:
         base = _mean(_values(by_head["linear"], family, "accuracy"))
         bars = {
-            head: _mean(_values(runs, family, "accuracy")) - base for head, runs in by_head.items() if head != "linear"
+            head: [value - base for value in _values(runs, family, "accuracy")]
+            for head, runs in by_head.items()
+            if head != "linear"
         }
-        groups.append(Group(name=family.name, bars=bars))
-    return groups
+        panels.append(Panel(name=family.name, bars=bars))
+    return panels

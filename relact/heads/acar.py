@@ -207,7 +207,7 @@ class Acar(RelationHead):
                 heard, weights = block(relation, real, part.actors, bank)
                 if self.explain:
                     maps[f"relations_{number}"] = weights
-                if block is self.hr2o[-1]:
+                if block is self.hr2o[-1] and not (self.training and block.dropout.p):  # it precedes the mean
                     return average(relation, real) + block.mean_update(heard, real), store  # Eq. 2, averaged
                 relation = relation + block.update(heard, real)  # Eq. 2
                 del heard
@@ -323,9 +323,7 @@ class HR2O(nn.Module):
         return masked(self.dropout(self.conv(heard)), real)
 
     def mean_update(self, heard: Tensor, real: Tensor | None) -> Tensor:
-        """The mean of `update` over real places `[A, d]`, which takes no convolution."""
-        if self.training and self.dropout.p:
-            return average(self.update(heard, real), real)
+        """The mean of `update` over real places `[A, d]` without dropout, which takes no convolution."""
         return average_convolved(heard, self.conv, real)
 
 

@@ -181,8 +181,9 @@ def forget(folder: Path) -> None:
 
 def tidy(folder: Path) -> None:
     """Removes what a killed run left half written."""
-    for path in folder.glob(".*.part*"):
-        path.unlink()
+    for pattern in (".*.part*", ".tmp??????"):  # the second: what safetensors writes before it renames
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
 def seed_step(seed: int, step: int, rank: int) -> None:

@@ -37,6 +37,7 @@ def check(play: Path, folder: Path, settings: list[str], kills: int, seed: int) 
     assert all(result == alone for result in ended), [*ended, alone]
     assert not {"rehearsal"} & set(alone["names"].split())
     assert ".part" not in alone["names"]
+    assert ".tmp" not in alone["names"]
     return Counter(event["event"] for event in events)
 
 
